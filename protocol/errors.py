@@ -2,7 +2,7 @@
 
 
 class NodeError(Exception):
-    """Every error that the node expects to meet; anything else is a bug and must end the process."""
+    """An error that the node expects to meet; anything else is a bug and ends the process."""
 
 
 class Temporary(NodeError):
