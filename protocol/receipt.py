@@ -9,8 +9,7 @@ from protocol.codec import Reader, require, require_uint, uint, word
 from protocol.signature import Domain
 
 DOMAIN_NAME = "OpenLedger Inference"  # the verifying contract is the InferenceEscrow
-OUTPUT_MAX = 64 * 1024  # bytes of one answer
-PROMPT_MAX = 64 * 1024
+PROMPT_MAX = OUTPUT_MAX = 24 * 1024  # bytes; both fit into one gossip message
 
 _WIDTH = {"uint8": 1, "uint32": 4, "uint64": 8, "uint128": 16, "bytes32": 32, "address": 20}
 
