@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
+/// Positional Merkle trees whose depth follows from the number of leaves. Twin of `protocol/merkle.py`.
+///   leaf = H(00 | kind | payload)    node = H(01 | left | right)    padding leaf = H(02)
+/// Bit i of an index says whether the node at height i is a right child. OpenZeppelin's sorted pairs cannot prove a
+/// position, hence this file.
+library Merkle {
+    uint8 internal constant TEXT = 1; // sha256
+    uint8 internal constant DOCUMENT = 2; // sha256
+    uint8 internal constant ANSWER = 3; // keccak
+    uint8 internal constant CLAIM = 4; // keccak
+    uint8 internal constant BODY = 7; // sha256
+
+    uint256 internal constant TEXT_LEAF = 256; // bytes
+    uint256 internal constant DOCUMENT_LEAF = 157;
+    uint256 internal constant BODY_LEAF = 1024;
+
+    function depthOf(uint256 count) internal pure returns (uint256) {
+        return count < 2 ? 0 : Math.log2(count - 1) + 1;
+    }
+
+    /// The number of leaves of a byte tree.
+    function countOf(uint256 size, uint256 leafSize) internal pure returns (uint256) {
+        return (size + leafSize - 1) / leafSize;
+    }
+
+    /// Whether `payload` is leaf `index` of a keccak tree of `count` leaves.
+    function opens(
+        bytes32 root,
+        uint256 count,
+        uint8 kind,
+        bytes memory payload,
+        uint256 index,
+        bytes32[] calldata proof
+    ) internal pure returns (bool) {
+        if (index >= count || proof.length != depthOf(count)) return false;
+        return foldKeccak(keccak256(abi.encodePacked(uint8(0), kind, payload)), index, proof) == root;
+    }
+
+    /// Whether `payload` is leaf `index` of the sha256 tree over a body of `size` bytes cut every `leafSize`.
+    function opensBody(
+        bytes32 root,
+        uint256 size,
+        uint8 kind,
+        uint256 leafSize,
+        bytes calldata payload,
+        uint256 index,
+        bytes32[] calldata proof
+    ) internal view returns (bool) {
+        uint256 count = countOf(size, leafSize);
+        if (index >= count || proof.length != depthOf(count)) return false;
+        uint256 rest = size - index * leafSize;
+        if (payload.length != (rest < leafSize ? rest : leafSize)) return false;
+        return foldSha(sha256(abi.encodePacked(uint8(0), kind, payload)), index, proof) == root;
+    }
+
+    function foldKeccak(bytes32 hash, uint256 index, bytes32[] calldata proof) internal pure returns (bytes32) {
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore8(m, 1)
+            let end := add(proof.offset, shl(5, proof.length))
+            for { let p := proof.offset } lt(p, end) { p := add(p, 32) } {
+                let right := and(index, 1)
+                mstore(add(add(m, 1), shl(5, right)), hash)
+                mstore(sub(add(m, 33), shl(5, right)), calldataload(p))
+                hash := keccak256(m, 65)
+                index := shr(1, index)
+            }
+        }
+        return hash;
+    }
+
+    function foldSha(bytes32 hash, uint256 index, bytes32[] calldata proof) internal view returns (bytes32) {
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore8(m, 1)
+            let end := add(proof.offset, shl(5, proof.length))
+            for { let p := proof.offset } lt(p, end) { p := add(p, 32) } {
+                let right := and(index, 1)
+                mstore(add(add(m, 1), shl(5, right)), hash)
+                mstore(sub(add(m, 33), shl(5, right)), calldataload(p))
+                // The precompile at 2 fails only without gas, and 1/64 of it is not enough to go on.
+                if iszero(staticcall(gas(), 2, m, 65, 0, 32)) { revert(0, 0) }
+                hash := mload(0)
+                index := shr(1, index)
+            }
+        }
+        return hash;
+    }
+}
