@@ -45,6 +45,16 @@ class Contribution:
         words = b"".join(word(value) for value in (*values, self.contributor, self.nonce))
         return where.digest(keccak(keccak(self.TYPE) + words))
 
+    def encode(self) -> bytes:
+        """datanet[4] ++ content root[32] ++ length[8] ++ terms[32] ++ contributor[4] ++ nonce[8]"""
+        head = uint(self.datanet, 4) + self.content_root + uint(self.length, 8)
+        return head + self.terms + uint(self.contributor, 4) + uint(self.nonce, 8)
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        head = reader.uint(4), reader.take(32), reader.uint(8)
+        return cls(*head, reader.take(32), reader.uint(4), reader.uint(8))
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

@@ -1,0 +1,139 @@
+"""What a role needs from the world: `node` plugs in libp2p, chain, threads; tests memory."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar, TypeVarTuple
+
+import trio
+
+from protocol.ledger import Ledger
+from protocol.merkle import Commitment
+from protocol.messages import Message
+
+M = TypeVar("M", bound=Message)
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+R = TypeVar("R")
+Args = TypeVarTuple("Args")
+
+
+class Received(Protocol[M_co]):
+    """A gossiped message and the operator who signed it."""
+
+    @property
+    def sender(self) -> bytes: ...
+
+    @property
+    def message(self) -> M_co: ...
+
+
+class Gossip(Protocol):
+    """Best effort: messages may be lost, repeated, reordered; never malformed."""
+
+    def subscribe(self, kind: type[M]) -> "trio.MemoryReceiveChannel[Any]":
+        """A bounded channel of `Received[kind]`."""
+
+    async def publish(self, message: Message) -> None: ...
+
+
+class Bodies(Protocol):
+    """Corpora, adapters and batch bodies by their commitments, wherever they are."""
+
+    async def offer(self, commitment: Commitment, data: bytes) -> None:
+        """Keep the body durably and serve it to peers."""
+
+    async def fetch(self, commitment: Commitment) -> bytes:
+        """The body, verified; from here or from peers.  `Temporary` when nobody gives it."""
+
+
+class Outcome(Protocol):
+    """What became of an intended transaction."""
+
+    @property
+    def succeeded(self) -> bool: ...
+
+    @property
+    def transaction(self) -> bytes | None: ...
+
+    @property
+    def gas_used(self) -> int | None: ...
+
+    @property
+    def reason(self) -> str | None: ...
+
+
+class Chain(Protocol):
+    """The contracts as confirmed blocks tell them, and the one way to act on them."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    def heads(self) -> "trio.MemoryReceiveChannel[int]":
+        """The time of each newly confirmed block; a slow reader sees only the latest."""
+
+    async def intend(self, key: str, call: object) -> None:
+        """Send this call once, whatever crashes between.  The same key again changes nothing."""
+
+    def outcome(self, key: str) -> Outcome | None:
+        """How the intent ended, or None while it has not."""
+
+
+class Builder(Protocol):
+    """The block builder of an execution engine."""
+
+    async def build(self, timestamp: int) -> int:
+        """Build and import the next block; its number."""
+
+
+class Store(Protocol):
+    """A durable ordered map; a write is atomic, and on disk before it returns when `sync`."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def scan(self, prefix: bytes) -> Iterable[tuple[bytes, bytes]]: ...
+
+    def write(self, puts: Mapping[bytes, bytes | None], *, sync: bool = False) -> None: ...
+
+
+class Signer(Protocol):
+    @property
+    def address(self) -> bytes: ...
+
+    def sign(self, digest: bytes) -> bytes:
+        """65 bytes r | s | v over a 32-byte digest."""
+
+
+class Compute(Protocol):
+    """Runs slow pure functions where they do not stall the network."""
+
+    async def __call__(self, job: Callable[[*Args], R], *args: *Args) -> R: ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Unix seconds."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    gossip: Gossip
+    bodies: Bodies
+    chain: Chain
+    store: Store
+    signer: Signer
+    compute: Compute
+    clock: Clock
+
+
+class Role(Protocol):
+    """A long-running duty: reads what it `consumes`, says only what it `emits`."""
+
+    consumes: ClassVar[tuple[type[Message], ...]]
+    emits: ClassVar[tuple[type[Message], ...]]
+
+    async def run(self, ports: Ports) -> None: ...
+
+
+Progress = Callable[[int, int, str], None]
+Job = Callable[[], Awaitable[None]]
