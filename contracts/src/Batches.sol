@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {Receipt} from "./Receipts.sol";
+import {SumMerkle} from "./SumMerkle.sol";
+
+// What an attribution batch is made of. The leaf of an Answer or Claim is its static ABI encoding; field for field the
+// twins of `protocol/batch.py` and `protocol/claims.py`.
+
+uint32 constant NONE = type(uint32).max; // no claim: the remainder of an answer, or "there is no neighbour"
+uint256 constant SLOTS = 4;
+uint256 constant ID_BITS = 24;
+uint256 constant ENTRY_BITS = 20;
+uint256 constant ENTRY_DEPTH = ID_BITS + ENTRY_BITS;
+uint256 constant BPS = 10_000;
+
+struct Header {
+    bytes32 answersRoot;
+    bytes32 claimsRoot;
+    bytes32 entriesRoot;
+    bytes32 totalsRoot; // cumulative amounts after this batch
+    bytes32 dataRoot; // the body
+    uint64 dataSize;
+    uint128 total; // wei, sum of all entries
+    uint32 answerCount;
+    uint32 claimCount;
+}
+
+enum Status {
+    None,
+    Pending,
+    Final,
+    Slashed
+}
+
+struct Batch {
+    Header header;
+    bytes32 oldRoot; // cumulative amounts before this batch
+    uint128 oldTotal;
+    uint128 bond;
+    address poster;
+    uint64 deadline;
+    uint32 version; // of the parameters
+    Status status;
+}
+
+struct Answer {
+    Receipt receipt;
+    bytes32 r;
+    bytes32 vs; // EIP-2098, by the host
+    uint32 firstClaim;
+    uint32 claimCount;
+    uint32 remainderEntry;
+}
+
+struct Holder {
+    uint32 shard;
+    uint64 position;
+    uint32 document;
+    uint32 contributor;
+    uint32 entry;
+}
+
+struct Claim {
+    uint32 answer;
+    uint32 start;
+    uint32 length;
+    uint32 ownStart;
+    uint32 ownEnd;
+    uint32 leftBy;
+    uint32 rightBy;
+    uint32 echo; // 0, or 1 + the first place in the prompt that holds the span
+    uint32 holders;
+    Holder[SLOTS] who;
+    uint128 paid;
+}
+
+struct Entry {
+    uint32 answer;
+    uint32 claim;
+    uint8 slot;
+    uint128 value;
+}
+
+struct AnswerOpening {
+    uint32 index;
+    Answer answer;
+    bytes32[] proof;
+}
+
+struct ClaimOpening {
+    uint32 index;
+    Claim claim;
+    bytes32[] proof;
+}
+
+struct DocumentOpening {
+    uint32 index;
+    bytes leaf;
+    bytes32[] proof;
+}
+
+struct EntryOpening {
+    uint64 index; // contributor << ENTRY_BITS | number
+    bool present;
+    Entry entry; // ignored when absent
+    SumMerkle.Sibling[] proof;
+}
+
+struct TotalOpening {
+    uint128 value;
+    SumMerkle.Sibling[] proof;
+}
+
+/// A contributor's part of a batch: the node at height ENTRY_BITS, by its children.
+struct SubtotalOpening {
+    SumMerkle.Sibling left;
+    SumMerkle.Sibling right;
+    SumMerkle.Sibling[] proof;
+}
+
+/// What a batch or shard was convicted of.
+library Kind {
+    uint8 internal constant MISMATCH = 1;
+    uint8 internal constant LONGER = 2;
+    uint8 internal constant EARLIER = 3;
+    uint8 internal constant OMITTED = 4;
+    uint8 internal constant CONTRIBUTOR = 5;
+    uint8 internal constant ECHO = 6;
+    uint8 internal constant ARITHMETIC = 7;
+    uint8 internal constant RECEIPT = 8;
+    uint8 internal constant WITHHELD = 9;
+}
