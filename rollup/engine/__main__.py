@@ -1,0 +1,140 @@
+"""The engine as a process: `python -m rollup.engine --data DIR --port N --genesis FILE`.
+
+It prints one line of JSON when it serves, `{"port": N}`, and stops in order on SIGTERM, SIGINT, or
+when the process named by `--parent-pid` is gone. Exit codes: 0 stopped as asked, 2 wrong arguments
+or genesis file, 3 the port is taken, 4 the store is corrupt or of another chain (nothing is
+deleted), 5 the data directory is in use.
+
+The parent is watched by a pidfd instead of PR_SET_PDEATHSIG: that signal fires when the parent's
+*thread* ends, and trio starts child processes from a thread that ends ten seconds later.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from protocol.errors import Malformed
+from rollup.engine.chain import Chain
+from rollup.engine.errors import (
+    EXIT_LOCKED,
+    EXIT_PORT,
+    EXIT_STORE,
+    EXIT_USAGE,
+    CorruptStore,
+    StoreLocked,
+)
+from rollup.engine.genesis import Genesis, load
+from rollup.engine.kv import KeyValues
+from rollup.engine.methods import Methods
+from rollup.engine.server import Server, listen
+
+PARENT_POLL_SECONDS: Final = 1.0
+
+
+def main() -> int:
+    arguments = _arguments()
+    try:
+        genesis = load(arguments.genesis)
+    except Malformed as error:
+        return _fail(EXIT_USAGE, str(error))
+    try:
+        return trio.run(_engine, arguments, genesis)
+    except StoreLocked as error:
+        return _fail(EXIT_LOCKED, str(error))
+    except (CorruptStore, Malformed) as error:
+        return _fail(EXIT_STORE, str(error))
+
+
+async def _engine(arguments: argparse.Namespace, genesis: Genesis) -> int:
+    try:
+        listener = await listen(arguments.port)
+    except OSError as error:
+        return _fail(EXIT_PORT, f"port {arguments.port} on loopback is taken or forbidden: {error}")
+    store = KeyValues(arguments.data)
+    corrupt: CorruptStore | None = None
+    try:
+        chain = Chain(store, genesis)
+        server = Server(Methods(chain, allow_rollback=arguments.allow_rollback))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_signal, nursery.cancel_scope)
+            if arguments.parent_pid is not None:
+                nursery.start_soon(_until_parent_ends, arguments.parent_pid, nursery.cancel_scope)
+            nursery.start_soon(server.serve, listener)
+            port = listener.socket.getsockname()[1]
+            print(json.dumps({"port": port}), flush=True)
+    except* CorruptStore as group:
+        corrupt = _first(group)
+    finally:
+        store.close()
+    return 0 if corrupt is None else _fail(EXIT_STORE, str(corrupt))
+
+
+def _first(group: BaseExceptionGroup[CorruptStore]) -> CorruptStore:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, CorruptStore)
+    return error
+
+
+async def _until_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def _until_parent_ends(pid: int, scope: trio.CancelScope) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        scope.cancel()
+        return
+    except (AttributeError, OSError):  # an old kernel, or none of Linux
+        while _alive(pid):  # noqa: ASYNC110 - there is nothing to wait on
+            await trio.sleep(PARENT_POLL_SECONDS)
+    else:
+        try:
+            await trio.lowlevel.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+    scope.cancel()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"openledger engine: {message}", file=sys.stderr)
+    return code
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m rollup.engine", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="directory of the chain database")
+    parser.add_argument("--port", type=int, required=True, help="loopback port, 0 for any free one")
+    parser.add_argument("--genesis", type=Path, required=True, help="genesis file (JSON)")
+    parser.add_argument("--parent-pid", type=int, help="stop when this process has ended")
+    parser.add_argument(
+        "--allow-rollback",
+        action="store_true",
+        help="offer openledger_rollback(number), which drops later blocks: to test reorgs",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

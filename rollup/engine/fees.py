@@ -1,0 +1,59 @@
+"""What transactions paid lately: eth_feeHistory."""
+
+from typing import Any, Final
+
+from rollup.engine.chain import Chain
+from rollup.engine.errors import INVALID_PARAMS, Failure
+from rollup.engine.execution import base_fee_after
+from rollup.engine.formats import transactions
+from rollup.engine.values import Block
+
+TIP_SUGGESTED: Final = 10**9
+HISTORY_BLOCKS_MAX: Final = 256
+PERCENTILES_MAX: Final = 100
+
+
+def read_percentiles(value: Any) -> list[float]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) > PERCENTILES_MAX:
+        raise Failure(INVALID_PARAMS, "invalid argument: percentiles must be a short list")
+    numbers = [p for p in value if isinstance(p, int | float) and 0 <= p <= 100]
+    if len(numbers) != len(value) or numbers != sorted(numbers):
+        raise Failure(INVALID_PARAMS, "invalid argument: percentiles must rise from 0 to 100")
+    return numbers
+
+
+def history(chain: Chain, count: int, newest: int, percentiles: list[float]) -> dict[str, Any]:
+    """Base fees (one more than blocks), used share of gas, and tips at gas-weighted percentiles."""
+    first = max(0, newest - min(count, HISTORY_BLOCKS_MAX) + 1)
+    blocks = [b for b in map(chain.blocks.block, range(first, newest + 1)) if b is not None]
+    out: dict[str, Any] = {"oldestBlock": hex(first), "gasUsedRatio": [], "baseFeePerGas": []}
+    if not blocks:
+        return out
+    out["gasUsedRatio"] = [b.header.gas_used / b.header.gas_limit for b in blocks]
+    next_fee = base_fee_after(blocks[-1].header)
+    out["baseFeePerGas"] = [hex(b.header.base_fee) for b in blocks] + [hex(next_fee)]
+    out["baseFeePerBlobGas"] = ["0x1"] * (len(blocks) + 1)
+    out["blobGasUsedRatio"] = [0.0] * len(blocks)
+    if percentiles:
+        out["reward"] = [_rewards(b, percentiles, chain.genesis.chain_id) for b in blocks]
+    return out
+
+
+def _rewards(block: Block, percentiles: list[float], chain_id: int) -> list[str]:
+    base_fee = block.header.base_fee
+    tips = sorted(
+        (tx.price(base_fee) - base_fee, receipt.gas_used)
+        for tx, receipt in zip(transactions(block, chain_id), block.receipts, strict=True)
+    )
+    total, paid = 0, []
+    for tip, gas in tips:
+        total += gas
+        paid.append((tip, total))
+    rewards = []
+    for percentile in percentiles:
+        threshold = block.header.gas_used * percentile / 100
+        reached = (tip for tip, total in paid if total >= threshold)
+        rewards.append(hex(next(reached, 0)))
+    return rewards

@@ -1,0 +1,99 @@
+"""Searching the chain for events: by address, by topics, over a bounded range."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eth_hash.auto import keccak
+
+from rollup.engine.chain import Chain
+from rollup.engine.errors import INVALID_PARAMS, LIMIT_EXCEEDED, Failure
+from rollup.engine.formats import data, log
+from rollup.engine.values import Block, Log, bloom_bits
+
+RANGE_BLOCKS_MAX: Final = 5_000
+LOGS_MAX: Final = 10_000
+ADDRESSES_MAX: Final = 1_000
+TOPICS_MAX: Final = 4
+ALTERNATIVES_MAX: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Empty `addresses` and an empty set of alternatives both mean: anything."""
+
+    addresses: frozenset[bytes]
+    topics: tuple[frozenset[bytes], ...]
+
+    def may_hold(self, bloom: int) -> bool:
+        """False only if no log under this bloom can match."""
+        for alternatives in (self.addresses, *self.topics):
+            if alternatives and not any(
+                bloom & bits == bits for bits in map(bloom_bits, alternatives)
+            ):
+                return False
+        return True
+
+    def matches(self, entry: Log) -> bool:
+        if self.addresses and entry.address not in self.addresses:
+            return False
+        if len(self.topics) > len(entry.topics):
+            return False
+        pairs = zip(self.topics, entry.topics, strict=False)
+        return all(not wanted or topic in wanted for wanted, topic in pairs)
+
+
+def read_filter(value: dict[str, Any]) -> Filter:
+    """The `address` and `topics` of an eth_getLogs object. Raises `Failure`."""
+    raw = value.get("address")
+    addresses = [] if raw is None else raw if isinstance(raw, list) else [raw]
+    topics = value.get("topics")
+    topics = [] if topics is None else topics
+    if not isinstance(topics, list) or len(topics) > TOPICS_MAX:
+        raise Failure(
+            INVALID_PARAMS, f"invalid argument: topics must be a list of at most {TOPICS_MAX}"
+        )
+    if len(addresses) > ADDRESSES_MAX:
+        raise Failure(INVALID_PARAMS, f"invalid argument: more than {ADDRESSES_MAX} addresses")
+    return Filter(
+        frozenset(data(a, 20, "address") for a in addresses), tuple(map(_alternatives, topics))
+    )
+
+
+def search(chain: Chain, wanted: Filter, first: int, last: int) -> list[dict[str, Any]]:
+    """Logs of first..last in order; runs in a worker thread. Raises `Failure` over a bound."""
+    if last - first >= RANGE_BLOCKS_MAX:
+        raise Failure(
+            LIMIT_EXCEEDED,
+            f"range of {last - first + 1} blocks is over the limit of {RANGE_BLOCKS_MAX}",
+        )
+    out: list[dict[str, Any]] = []
+    for header in chain.blocks.headers(first, last) if first <= last else ():
+        if header.gas_used and wanted.may_hold(int.from_bytes(header.bloom, "big")):
+            block = chain.blocks.block(header.number)
+            if block is not None:
+                out += in_block(block, wanted)
+        if len(out) > LOGS_MAX:
+            raise Failure(LIMIT_EXCEEDED, f"query returned more than {LOGS_MAX} results")
+    return out
+
+
+def in_block(block: Block, wanted: Filter) -> list[dict[str, Any]]:
+    out = []
+    n = 0
+    for index, receipt in enumerate(block.receipts):
+        for entry in receipt.logs:
+            if wanted.matches(entry):
+                out.append(log(entry, block, keccak(block.transactions[index]), index, n))
+            n += 1
+    return out
+
+
+def _alternatives(topic: Any) -> frozenset[bytes]:
+    if topic is None:
+        return frozenset()
+    values = topic if isinstance(topic, list) else [topic]
+    if len(values) > ALTERNATIVES_MAX:
+        raise Failure(INVALID_PARAMS, f"invalid argument: more than {ALTERNATIVES_MAX} topics")
+    if None in values:  # geth: null among alternatives matches anything
+        return frozenset()
+    return frozenset(data(v, 32, "topic") for v in values)
