@@ -205,8 +205,7 @@ contract InferenceEscrow is ReentrancyGuardTransient, EIP712 {
     }
 
     function voucherDigest(Voucher calldata v) public view returns (bytes32) {
-        return
-            _hashTypedDataV4(keccak256(abi.encode(VOUCHER_TYPEHASH, v.payer, v.host, v.adapter, v.cumulative)));
+        return _hashTypedDataV4(keccak256(abi.encode(VOUCHER_TYPEHASH, v.payer, v.host, v.adapter, v.cumulative)));
     }
 
     /// How an amount is split now. The contributors' share is exactly amount * contributorsBps / BPS rounded down, the
@@ -247,16 +246,7 @@ contract InferenceEscrow is ReentrancyGuardTransient, EIP712 {
 
     function _announce(Voucher calldata v, uint128 amount, Shares memory s) internal {
         emit Redeemed(
-            v.payer,
-            v.host,
-            v.adapter,
-            amount,
-            v.cumulative,
-            s.platform,
-            s.stakers,
-            s.contributors,
-            s.owner,
-            s.host
+            v.payer, v.host, v.adapter, amount, v.cumulative, s.platform, s.stakers, s.contributors, s.owner, s.host
         );
     }
 

@@ -45,6 +45,7 @@ contract RewardPool is AccessManaged, ReentrancyGuardTransient {
     error AllocationShrinks(uint256 have, uint256 want);
     error BadProof(uint32 id);
     error NothingToClaim();
+    error TooLittleGas(uint256 left);
 
     constructor(address authority, address treasury) AccessManaged(authority) {
         payoutOf[0] = treasury;
@@ -123,8 +124,9 @@ contract RewardPool is AccessManaged, ReentrancyGuardTransient {
     /// Copies nothing of what the payee returns, which could cost more gas than the call itself.
     function _pay(address payee, uint256 amount) internal returns (bool ok) {
         uint256 limit = PAY_GAS;
-        // Else whoever triggers could starve the payee and turn its payment into a credit.
-        require(gasleft() > (limit * 64) / 63 + 60_000);
+        // Else whoever triggers could starve the payee and turn its payment into a credit: a call gets 63/64 of what
+        // is left after its own price (37k for a value sent to a new account).
+        if (gasleft() < (limit * 64) / 63 + 60_000) revert TooLittleGas(gasleft());
         assembly ("memory-safe") {
             ok := call(limit, payee, amount, 0, 0, 0, 0)
         }

@@ -22,7 +22,7 @@ contract StakeVault is AccessManaged, ReentrancyGuardTransient {
     }
 
     uint256 public constant BPS = 10_000;
-    uint256 public constant SCALE = 2 ** 64;
+    uint256 public constant SCALE = 2 ** 96; // stake is below 2^96 wei, so the remainder stays below one wei
     address public constant BURNED = address(0xdead);
     Parameters public immutable PARAMETERS;
     address public immutable TREASURY;
