@@ -67,7 +67,9 @@ class Accepted:
         reader = Reader(data)
         contribution = Contribution.read(reader)
         signature = reader.take(SIGNATURE_BYTES)
-        return cls(contribution, signature, reader.take(contribution.length))
+        accepted = cls(contribution, signature, reader.take(contribution.length))
+        reader.end()
+        return accepted
 
 
 def screen(

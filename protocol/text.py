@@ -32,7 +32,7 @@ def is_word_start(data: bytes, at: int) -> bool:
 
 def word_starts(data: bytes) -> list[int]:
     classes = data.translate(CLASS)
-    before = bytes((SPACE,)) + classes[:-1]
+    before = (bytes((SPACE,)) + classes)[:-1]
     return [
         at
         for at, (kind, left) in enumerate(zip(classes, before, strict=True))

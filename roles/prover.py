@@ -1,6 +1,6 @@
 """Prover: works out whose data shaped each paid answer, posts the claims with a bond, finalizes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from roles.ports import Ports
 
 BATCH_ANSWERS_MAX = 1_000
 
-Composer = Callable[[Body], Body]
+Composer = Callable[[Sequence[Answered], Sequence[bytes], Mapping[int, int], Parameters], Body]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Prover:
     emits: ClassVar[tuple[type[Message], ...]] = ()
 
     corpora: Corpora = field(default_factory=Corpora)
-    compose: Composer = lambda body: body  # what is posted of an honest body; a liar's changes it
+    compose: Composer = build_body  # the tests and the demonstration put a liar's here
 
     async def run(self, ports: Ports) -> None:
         async with trio.open_nursery() as nursery:
@@ -61,7 +61,7 @@ class Prover:
             answered.append(await ports.compute(attribute, corpus, answer, ledger.current))
         old = dict(previous[-1].totals) if previous else {}
         digests = [digest for digest, _ in chosen]
-        body = self.compose(build_body(answered, digests, old, ledger.current))
+        body = await ports.compute(self.compose, answered, digests, old, ledger.current)
         wire = body.encode()
         header = body.trees().header(wire)
         if ledger.allocated + header.total > ledger.funded:

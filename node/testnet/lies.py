@@ -1,0 +1,138 @@
+"""Every way in which a prover can lie about an answer: for the demonstration and for the tests.
+
+A lie changes one thing and recomputes all that follows from it, so that nothing else gives it away.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from attribution.claims import Answered, build_body
+from attribution.spans import Span
+from protocol.batch import Body
+from protocol.claims import Entry
+from protocol.parameters import Parameters
+
+
+class NoOccasion(Exception):
+    """These answers offer no occasion for this kind of lie."""
+
+
+@dataclass(frozen=True)
+class Liar:
+    """A composer of batches, in the place of `attribution.claims.build_body`."""
+
+    kind: str
+    random: Random
+    accomplice: int  # the contributor id that the liar wants to be paid
+
+    def __call__(
+        self,
+        answered: Sequence[Answered],
+        digests: Sequence[bytes],
+        old_totals: Mapping[int, int],
+        parameters: Parameters,
+    ) -> Body:
+        """A body with one lie of this kind, or `NoOccasion`."""
+        if self.kind == "arithmetic":
+            return self._arithmetic(build_body(answered, digests, old_totals, parameters))
+        for number in self.random.sample(range(len(answered)), len(answered)):
+            changed = SPAN_LIES[self.kind](self, list(answered[number].spans), parameters)
+            if changed is not None:
+                lying = list(answered)
+                lying[number] = replace(answered[number], spans=tuple(changed))
+                return build_body(lying, digests, old_totals, parameters)
+        raise NoOccasion(f"no answer offers an occasion for {self.kind!r}")
+
+    def _arithmetic(self, body: Body) -> Body:
+        """Give the accomplice what is due to another contributor of the batch."""
+        due = [at for at, (_, entry) in enumerate(body.entries) if entry.claim != 0xFFFFFFFF]
+        if not due:
+            raise NoOccasion("nobody earned anything")
+        at = self.random.choice(due)
+        number, entry = body.entries[at]
+        taken = min(entry.value, 1 + self.random.randrange(entry.value))
+        entries = list(body.entries)
+        free = max((n for n, e in entries if e.contributor == self.accomplice), default=-1) + 1
+        entries[at] = (number, replace(entry, value=entry.value - taken))
+        entries.append((free, Entry(self.accomplice, entry.answer, entry.claim, entry.slot, taken)))
+        totals = dict(body.totals)
+        totals[entry.contributor] -= taken
+        totals[self.accomplice] = totals.get(self.accomplice, 0) + taken
+        rows = tuple(sorted((who, value) for who, value in totals.items() if value))
+        kept = tuple(row for row in entries if row[1].value)
+        return replace(body, entries=kept, totals=rows)
+
+
+def _change(spans: list[Span], at: int, **fields: object) -> list[Span]:
+    return [*spans[:at], replace(spans[at], **fields), *spans[at + 1 :]]  # type: ignore[arg-type]
+
+
+def _some(liar: Liar, places: Sequence[int]) -> int | None:
+    return liar.random.choice(places) if places else None
+
+
+def _mismatch(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+    """Say that the span stands one byte further on than it does."""
+    at = _some(liar, [j for j, span in enumerate(spans) if span.who])
+    if at is None:
+        return None
+    first = spans[at].who[0]
+    moved = replace(first, position=first.position + 1)
+    return _change(spans, at, who=(moved, *spans[at].who[1:]))
+
+
+def _longer(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+    """Cut a span short, which turns what it owned over to others."""
+
+    def may_shrink(j: int) -> bool:
+        reach = spans[j - 1].start + spans[j - 1].length if j else 0
+        shorter = spans[j].length - 1
+        return shorter >= parameters.span_min and spans[j].start + shorter > reach
+
+    at = _some(liar, [j for j in range(len(spans)) if may_shrink(j)])
+    return None if at is None else _change(spans, at, length=spans[at].length - 1)
+
+
+def _earlier(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+    """Leave out the contributor who had the span first."""
+    at = _some(liar, [j for j, span in enumerate(spans) if len(span.who) > 1])
+    return None if at is None else _change(spans, at, who=spans[at].who[1:])
+
+
+def _omitted(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+    at = _some(liar, range(len(spans)))
+    return None if at is None else spans[:at] + spans[at + 1 :]
+
+
+def _contributor(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+    """Say that the accomplice wrote the document."""
+
+    def innocent(span: Span) -> bool:
+        return liar.accomplice not in {place.contributor for place in span.who}
+
+    at = _some(liar, [j for j, span in enumerate(spans) if innocent(span)])
+    if at is None:
+        return None
+    stolen = replace(spans[at].who[0], contributor=liar.accomplice)
+    return _change(spans, at, who=(stolen, *spans[at].who[1:]))
+
+
+def _echo(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+    """Pay for a span that the asker quoted, or call one quoted that he did not quote."""
+    at = _some(liar, [j for j, span in enumerate(spans) if span.echo])
+    if at is not None:
+        return _change(spans, at, echo=0)
+    at = _some(liar, range(len(spans)))
+    return None if at is None else _change(spans, at, echo=1)
+
+
+SPAN_LIES: dict[str, Callable[[Liar, list[Span], Parameters], list[Span] | None]] = {
+    "mismatch": _mismatch,
+    "longer": _longer,
+    "earlier": _earlier,
+    "omitted": _omitted,
+    "contributor": _contributor,
+    "echo": _echo,
+}
+KINDS = (*SPAN_LIES, "arithmetic")
