@@ -1,0 +1,54 @@
+"""Asks a running node how it is, and says it in words."""
+
+import json
+import urllib.request
+from typing import Any
+from urllib.error import URLError
+
+from config import shapes
+from config.settings import Settings
+from node.exits import Occupied, WrongSettings
+
+ANSWER_BYTES_MAX = 4 << 20
+TIMEOUT = 5.0
+
+
+def fetch(settings: Settings) -> dict[str, Any]:
+    """The node's own report, as `/status` gives it."""
+    host, port = shapes.split_host_port(settings.http.listen)
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/status"
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            report = json.loads(answer.read(ANSWER_BYTES_MAX))
+    except (URLError, OSError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise WrongSettings(
+            f"no node answers at {url}: {reason}; start it with `openledger run`, "
+            "or look into its log"
+        ) from None
+    except ValueError:
+        report = None
+    if not isinstance(report, dict):
+        raise Occupied(f"what answers at {url} is not an OpenLedger node; set another http.listen")
+    return report
+
+
+def render(report: dict[str, Any]) -> str:
+    """The report in lines: the node, its duties, then why it is not earning."""
+    lines = [
+        f"{key}: {value}" for key, value in report.items() if not isinstance(value, list | dict)
+    ]
+    for key, value in report.items():
+        if isinstance(value, dict):
+            lines.append(f"{key}: " + ", ".join(f"{name} {item}" for name, item in value.items()))
+    for duty in report.get("duties", []):
+        error = f" ({duty['error']})" if duty.get("error") else ""
+        lines.append(
+            f"duty {duty['name']}: {duty['condition']} for {duty['seconds']:.0f} s, "
+            f"{duty['restarts']} restarts{error}"
+        )
+    reasons = report.get("not_earning", [])
+    lines += [f"not earning: {reason}" for reason in reasons] or ["earning: nothing stands against"]
+    return "\n".join(lines)
