@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {AttributionOracle} from "./AttributionOracle.sol";
+import {
+    Answer,
+    AnswerOpening,
+    Batch,
+    BPS,
+    Claim,
+    ClaimOpening,
+    Entry,
+    ENTRY_BITS,
+    EntryOpening,
+    ID_BITS,
+    Kind,
+    NONE,
+    SLOTS,
+    Status,
+    SubtotalOpening,
+    TotalOpening
+} from "./Batches.sol";
+import {IReceipts} from "./interfaces/IReceipts.sol";
+import {Openings} from "./Openings.sol";
+import {Parameters} from "./Parameters.sol";
+import {Receipt, overlap} from "./Receipts.sol";
+
+/// What can be wrong with the numbers of a batch, without any text: each function proves it by a few leaves and convicts
+/// the batch, or reverts. Twin of `protocol/refute_sums.py`.
+contract SumRefutations {
+    uint256 public constant TEXT_MAX = 64 * 1024; // bytes of a prompt or an output
+    AttributionOracle public immutable ORACLE;
+    IReceipts public immutable ESCROW;
+
+    error NotFraud();
+    error WrongAnswer(uint32 have, uint32 want);
+    error NotFinal(uint256 id);
+
+    constructor(AttributionOracle oracle, IReceipts escrow) {
+        ORACLE = oracle;
+        ESCROW = escrow;
+    }
+
+    // ------------------------------------------------------------ claims
+
+    /// A field of the claim is out of its bounds; or it belongs to another answer than it says.
+    function refuteShape(uint256 id, ClaimOpening calldata claim, AnswerOpening calldata answer) external {
+        (Batch memory batch, Parameters.Values memory p) = ORACLE.refutable(id);
+        Claim memory c = Openings.claim(batch.header, claim);
+        Answer memory a = Openings.answer(batch.header, answer);
+        bool inside = claim.index >= a.firstClaim && claim.index < uint256(a.firstClaim) + a.claimCount;
+        bool lies = answer.index == c.answer
+            ? !inside || _misshapen(c, p, a.receipt.outputSize, a.receipt.promptSize)
+            : inside;
+        _convict(id, lies, Kind.ARITHMETIC);
+    }
+
+    /// Two adjacent claims of one answer, of which the second does not start and end later.
+    function refuteOrder(uint256 id, ClaimOpening calldata first, ClaimOpening calldata second) external {
+        (Batch memory batch,) = ORACLE.refutable(id);
+        Claim memory c = Openings.claim(batch.header, first);
+        Claim memory d = Openings.claim(batch.header, second);
+        bool lies = second.index == uint256(first.index) + 1 && c.answer == d.answer
+            && (c.start >= d.start || _end(c) >= _end(d));
+        _convict(id, lies, Kind.ARITHMETIC);
+    }
+
+    /// What the claim says it owns of the answer is wrong by itself or against `other` (ignored in the first case).
+    function refuteOwned(uint256 id, ClaimOpening calldata claim, ClaimOpening calldata other) external {
+        (Batch memory batch,) = ORACLE.refutable(id);
+        Claim memory c = Openings.claim(batch.header, claim);
+        uint256 j = claim.index;
+        bool lies = c.leftBy > j || (c.leftBy == j && c.ownStart != c.start) || c.rightBy < j
+            || c.rightBy >= batch.header.claimCount || (c.rightBy == j && c.ownEnd != _end(c));
+        if (!lies) lies = _cutWrong(c, j, Openings.claim(batch.header, other), other.index);
+        _convict(id, lies, Kind.ARITHMETIC);
+    }
+
+    /// The claim's `paid` is not that of the claim before it (NONE for the first of the answer) plus its own amount.
+    function refutePaid(
+        uint256 id,
+        ClaimOpening calldata claim,
+        AnswerOpening calldata answer,
+        ClaimOpening calldata previous
+    ) external {
+        (Batch memory batch, Claim memory c, Answer memory a, Parameters.Values memory p) = _open(id, claim, answer);
+        uint256 before;
+        if (claim.index == a.firstClaim) {
+            if (previous.index != NONE) revert NotFraud();
+        } else {
+            if (uint256(previous.index) + 1 != claim.index) revert NotFraud();
+            before = Openings.claim(batch.header, previous).paid;
+        }
+        _convict(id, c.paid != before + _amount(c, a.receipt, p), Kind.ARITHMETIC);
+    }
+
+    // ------------------------------------------------------------ entries
+
+    /// The payment of holder `slot` is not in the entry tree where the claim says; or it names an entry for nothing
+    /// (`entry` is ignored then).
+    function refuteEntry(
+        uint256 id,
+        ClaimOpening calldata claim,
+        AnswerOpening calldata answer,
+        uint32 slot,
+        EntryOpening calldata entry
+    ) external {
+        (Batch memory batch, Claim memory c, Answer memory a, Parameters.Values memory p) = _open(id, claim, answer);
+        if (slot >= c.holders || slot >= SLOTS) revert NotFraud();
+        uint256 share = _share(c, a.receipt, p, slot);
+        bool lies;
+        if (share == 0) {
+            lies = c.who[slot].entry != 0;
+        } else {
+            if (entry.index != _position(c.who[slot].contributor, c.who[slot].entry)) revert NotFraud();
+            Openings.entry(batch.header, entry);
+            lies = !_is(entry, answer.index, claim.index, slot, share);
+        }
+        _convict(id, lies, Kind.ARITHMETIC);
+    }
+
+    /// An entry that follows from no claim and no remainder. `claim` is the one that the entry names, for a remainder the
+    /// answer's last one (NONE if it has none); both are ignored where the entry is impossible by itself.
+    function refuteInvented(
+        uint256 id,
+        EntryOpening calldata entry,
+        ClaimOpening calldata claim,
+        AnswerOpening calldata answer
+    ) external {
+        (Batch memory batch, Parameters.Values memory p) = ORACLE.refutable(id);
+        Openings.entry(batch.header, entry);
+        if (!entry.present) revert NotFraud();
+        Entry memory e = entry.entry;
+        uint256 contributor = entry.index >> ENTRY_BITS;
+        uint256 number = entry.index & ((1 << ENTRY_BITS) - 1);
+        bool lies = e.value == 0 || e.answer >= batch.header.answerCount || e.slot >= SLOTS
+            || (e.claim == NONE ? contributor != 0 || e.slot != 0 : e.claim >= batch.header.claimCount);
+        if (!lies) {
+            if (answer.index != e.answer) revert WrongAnswer(answer.index, e.answer);
+            Answer memory a = Openings.answer(batch.header, answer);
+            if (e.claim == NONE) {
+                lies = a.remainderEntry != number || e.value != _remainder(batch, a, claim, p);
+            } else {
+                if (claim.index != e.claim) revert NotFraud();
+                Claim memory c = Openings.claim(batch.header, claim);
+                lies = c.answer != e.answer || e.slot >= c.holders || c.who[e.slot].contributor != contributor
+                    || c.who[e.slot].entry != number || e.value != _share(c, a.receipt, p, e.slot);
+            }
+        }
+        _convict(id, lies, Kind.ARITHMETIC);
+    }
+
+    /// What the answer's spans left over is not in the treasury's entries where the answer says; or the spans took more
+    /// than there is, or an entry is named for nothing (`entry` is ignored then). `last` is NONE without claims.
+    function refuteRemainder(
+        uint256 id,
+        AnswerOpening calldata answer,
+        ClaimOpening calldata last,
+        EntryOpening calldata entry
+    ) external {
+        (Batch memory batch, Parameters.Values memory p) = ORACLE.refutable(id);
+        Answer memory a = Openings.answer(batch.header, answer);
+        uint256 rest = _remainder(batch, a, last, p);
+        bool lies = rest == 0 ? a.remainderEntry != 0 : rest > type(uint128).max || a.remainderEntry >> ENTRY_BITS != 0;
+        if (!lies && rest != 0) {
+            if (entry.index != a.remainderEntry) revert NotFraud();
+            Openings.entry(batch.header, entry);
+            lies = !_is(entry, answer.index, NONE, 0, rest);
+        }
+        _convict(id, lies, Kind.ARITHMETIC);
+    }
+
+    /// Two neighbouring entries of one contributor with a gap before the second, or out of order.
+    function refuteNumbering(uint256 id, EntryOpening calldata first, EntryOpening calldata second) external {
+        (Batch memory batch,) = ORACLE.refutable(id);
+        Openings.entry(batch.header, first);
+        Openings.entry(batch.header, second);
+        bool neighbours = second.index == uint256(first.index) + 1
+            && second.index >> ENTRY_BITS == first.index >> ENTRY_BITS && second.present;
+        _convict(id, neighbours && (!first.present || _key(first.entry) >= _key(second.entry)), Kind.ARITHMETIC);
+    }
+
+    /// A contributor's new total is not the old one plus the batch.
+    function refuteTransition(
+        uint256 id,
+        uint32 contributor,
+        TotalOpening calldata old,
+        SubtotalOpening calldata subtotal,
+        TotalOpening calldata next
+    ) external {
+        (Batch memory batch,) = ORACLE.refutable(id);
+        Openings.total(batch.oldRoot, batch.oldTotal, contributor, old);
+        uint256 sum = uint256(old.value) + Openings.subtotal(batch.header, contributor, subtotal);
+        Openings.total(batch.header.totalsRoot, batch.oldTotal + batch.header.total, contributor, next);
+        _convict(id, sum != next.value, Kind.ARITHMETIC);
+    }
+
+    /// Answers out of order, or the chain of their claims broken: at the first or last answer, or between two neighbours
+    /// (`second` is NONE for the ends).
+    function refuteChain(uint256 id, AnswerOpening calldata first, AnswerOpening calldata second) external {
+        (Batch memory batch,) = ORACLE.refutable(id);
+        Answer memory a = Openings.answer(batch.header, first);
+        uint256 end = uint256(a.firstClaim) + a.claimCount;
+        bool lies = (first.index == 0 && a.firstClaim != 0)
+            || (first.index == batch.header.answerCount - 1 && end != batch.header.claimCount);
+        if (!lies && second.index != NONE) {
+            Answer memory b = Openings.answer(batch.header, second);
+            lies = second.index == uint256(first.index) + 1
+                && (b.firstClaim != end || ESCROW.receiptDigest(a.receipt) >= ESCROW.receiptDigest(b.receipt));
+        }
+        _convict(id, lies, Kind.ARITHMETIC);
+    }
+
+    // ------------------------------------------------------------ receipts
+
+    /// The host has not signed the receipt.
+    function refuteForged(uint256 id, AnswerOpening calldata answer) external {
+        (Batch memory batch,) = ORACLE.refutable(id);
+        Answer memory a = Openings.answer(batch.header, answer);
+        (address signer, ECDSA.RecoverError err,) = ECDSA.tryRecover(ESCROW.receiptDigest(a.receipt), a.r, a.vs);
+        _convict(id, err != ECDSA.RecoverError.NoError || signer != a.receipt.host, Kind.RECEIPT);
+    }
+
+    /// No voucher that was paid covers the receipt; or its amounts or sizes are out of bounds.
+    function refuteUnfunded(uint256 id, AnswerOpening calldata answer) external {
+        (Batch memory batch,) = ORACLE.refutable(id);
+        Receipt memory r = Openings.answer(batch.header, answer).receipt;
+        bool lies = r.amount == 0 || r.amount > r.cumulative || r.outputSize > TEXT_MAX || r.promptSize > TEXT_MAX
+            || ESCROW.redeemed(r.payer, r.host, r.adapter) < r.cumulative;
+        _convict(id, lies, Kind.RECEIPT);
+    }
+
+    /// The receipt's money pays another answer of this batch, or of a final one before it.
+    function refuteRepeated(
+        uint256 id,
+        AnswerOpening calldata answer,
+        uint256 otherId,
+        AnswerOpening calldata other
+    ) external {
+        (Batch memory batch,) = ORACLE.refutable(id);
+        Openings.answer(batch.header, answer);
+        if (otherId == id) {
+            if (other.index == answer.index) revert NotFraud();
+        } else {
+            batch = ORACLE.batchOf(otherId);
+            if (batch.status != Status.Final) revert NotFinal(otherId);
+        }
+        Openings.answer(batch.header, other);
+        _convict(id, overlap(answer.answer.receipt, other.answer.receipt), Kind.RECEIPT);
+    }
+
+    // ------------------------------------------------------------ internals
+
+    function _convict(uint256 id, bool lies, uint8 kind) internal {
+        if (!lies) revert NotFraud();
+        ORACLE.convict(id, kind, msg.sender);
+    }
+
+    function _open(uint256 id, ClaimOpening calldata claim, AnswerOpening calldata answer)
+        internal
+        view
+        returns (Batch memory batch, Claim memory c, Answer memory a, Parameters.Values memory p)
+    {
+        (batch, p) = ORACLE.refutable(id);
+        c = Openings.claim(batch.header, claim);
+        if (c.answer != answer.index) revert WrongAnswer(answer.index, c.answer);
+        a = Openings.answer(batch.header, answer);
+    }
+
+    function _end(Claim memory c) internal pure returns (uint256) {
+        return uint256(c.start) + c.length;
+    }
+
+    function _misshapen(Claim memory c, Parameters.Values memory p, uint256 outputSize, uint256 promptSize)
+        internal
+        pure
+        returns (bool)
+    {
+        if (c.length < p.spanMin || c.length > p.spanMax || _end(c) > outputSize) return true;
+        if (c.holders == 0 || c.holders > p.holdersMax || c.holders > SLOTS) return true;
+        if (c.echo != 0 && uint256(c.echo) - 1 + c.length > promptSize) return true;
+        for (uint256 i = 0; i < SLOTS; ++i) {
+            if (i < c.holders ? _misplaced(c, i) : !_unused(c, i)) return true;
+        }
+        return false;
+    }
+
+    /// Holder `i` has an impossible id or number, or does not follow the one before, or is a contributor twice.
+    function _misplaced(Claim memory c, uint256 i) internal pure returns (bool) {
+        uint32 contributor = c.who[i].contributor;
+        if (contributor == 0 || contributor >> ID_BITS != 0 || c.who[i].entry >> ENTRY_BITS != 0) return true;
+        for (uint256 j = 0; j < i; ++j) {
+            if (c.who[j].contributor == contributor) return true;
+        }
+        if (i == 0 || c.who[i - 1].shard < c.who[i].shard) return false;
+        return c.who[i - 1].shard > c.who[i].shard || c.who[i - 1].position >= c.who[i].position;
+    }
+
+    function _unused(Claim memory c, uint256 i) internal pure returns (bool) {
+        return c.who[i].shard == 0 && c.who[i].position == 0 && c.who[i].document == 0 && c.who[i].contributor == 0
+            && c.who[i].entry == 0;
+    }
+
+    /// Whether claim `x` shows that what claim `j` owns is stated wrongly.
+    function _cutWrong(Claim memory c, uint256 j, Claim memory other, uint256 x) internal pure returns (bool) {
+        if (x == j) return false;
+        bool cuts = other.answer == c.answer
+            && (x < j ? other.length >= c.length && _end(other) > c.start : other.length > c.length && other.start < _end(c));
+        if (x == c.leftBy) return !cuts || c.ownStart != _end(other);
+        if (x == c.rightBy) return !cuts || c.ownEnd != other.start;
+        return cuts && (x < j ? _end(other) > c.ownStart : other.start < c.ownEnd);
+    }
+
+    /// Wei that a span earns, rounded down; 0 for one that the prompt already had.
+    function _amount(Claim memory c, Receipt memory r, Parameters.Values memory p) internal pure returns (uint256) {
+        if (c.echo != 0 || c.ownEnd <= c.ownStart || r.outputSize == 0) return 0;
+        uint256 weight = p.spanWeights[c.length < 64 ? 0 : c.length < 128 ? 1 : c.length < 256 ? 2 : 3];
+        weight *= c.holders == p.holdersMax ? p.commonBps : BPS;
+        return _contributors(r, p) * (c.ownEnd - c.ownStart) * weight / (r.outputSize * BPS * BPS);
+    }
+
+    /// The part of one holder: equal parts, the remainder to the earliest.
+    function _share(Claim memory c, Receipt memory r, Parameters.Values memory p, uint256 slot)
+        internal
+        pure
+        returns (uint256)
+    {
+        if (c.holders == 0) return 0;
+        uint256 amount = _amount(c, r, p);
+        return amount / c.holders + (slot == 0 ? amount % c.holders : 0);
+    }
+
+    /// Wei of an answer's fee that are the contributors', rounded down.
+    function _contributors(Receipt memory r, Parameters.Values memory p) internal pure returns (uint256) {
+        uint256 others = uint256(p.platformBps) + p.modelBps + p.stakersBps;
+        return uint256(r.amount) * (BPS - others) / BPS;
+    }
+
+    /// What the spans leave of the contributors' share; over 128 bits if they took more than there is.
+    function _remainder(Batch memory batch, Answer memory a, ClaimOpening calldata last, Parameters.Values memory p)
+        internal
+        pure
+        returns (uint256)
+    {
+        uint256 paid;
+        if (a.claimCount != 0) {
+            if (last.index != uint256(a.firstClaim) + a.claimCount - 1) revert NotFraud();
+            paid = Openings.claim(batch.header, last).paid;
+        }
+        uint256 all = _contributors(a.receipt, p);
+        return paid > all ? type(uint256).max : all - paid;
+    }
+
+    function _position(uint256 contributor, uint256 number) internal pure returns (uint256) {
+        return contributor << ENTRY_BITS | number;
+    }
+
+    function _is(EntryOpening calldata o, uint256 answer, uint256 claim, uint256 slot, uint256 value)
+        internal
+        pure
+        returns (bool)
+    {
+        return o.present && o.entry.answer == answer && o.entry.claim == claim && o.entry.slot == slot
+            && o.entry.value == value;
+    }
+
+    function _key(Entry calldata e) internal pure returns (uint256) {
+        return uint256(e.answer) << 40 | uint256(e.claim) << 8 | e.slot;
+    }
+}
