@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from eth_hash.auto import keccak
+
 from protocol.errors import Malformed
 from rollup.engine.errors import INVALID_PARAMS, Failure
 from rollup.engine.transaction import ACCESS_LIST, LEGACY, Transaction, decode
@@ -77,14 +79,17 @@ def block(value: Block, full: bool, chain_id: int) -> dict[str, Any]:
         "requestsHash": hexadecimal(EMPTY_REQUESTS),
         "uncles": [],
         "transactions": [
-            transaction(tx, chain_id, value, i) if full else hexadecimal(tx.hash)
+            transaction(tx, chain_id, value, i)
             for i, tx in enumerate(transactions(value, chain_id))
-        ],
+        ]
+        if full
+        else [hexadecimal(keccak(raw)) for raw in value.transactions],
     }
 
 
 def transactions(value: Block, chain_id: int) -> list[Transaction]:
-    return [decode(raw, chain_id) for raw in value.transactions]
+    pairs = zip(value.transactions, value.senders, strict=True)
+    return [decode(raw, chain_id, sender) for raw, sender in pairs]
 
 
 def transaction(

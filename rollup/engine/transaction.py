@@ -82,8 +82,11 @@ class Transaction:
         return zeros + TOKENS_NONZERO * (len(self.data) - zeros)
 
 
-def decode(raw: bytes, chain_id: int) -> Transaction:
-    """A signed transaction of type 0 (EIP-155 only), 1, 2 or 4. Raises `Malformed`."""
+def decode(raw: bytes, chain_id: int, sender: bytes | None = None) -> Transaction:
+    """A signed transaction of type 0 (EIP-155 only), 1, 2 or 4. Raises `Malformed`.
+
+    Recovering the signer is the slow part; a stored transaction comes with its known `sender`.
+    """
     if not raw or len(raw) > TRANSACTION_BYTES_MAX:
         raise Malformed(f"transaction of {len(raw)} bytes, allowed 1 to {TRANSACTION_BYTES_MAX}")
     kind = LEGACY if raw[0] >= 0xC0 else raw[0]
@@ -95,7 +98,7 @@ def decode(raw: bytes, chain_id: int) -> Transaction:
         raise Malformed(f"transaction is not RLP: {error}") from error
     if not isinstance(fields, list):
         raise Malformed("transaction is not an RLP list")
-    transaction = (_legacy if kind == LEGACY else _typed)(kind, raw, list(fields), chain_id)
+    transaction = (_legacy if kind == LEGACY else _typed)(kind, raw, list(fields), chain_id, sender)
     if transaction.max_priority_fee_per_gas > transaction.max_fee_per_gas:
         raise Malformed("max priority fee per gas higher than max fee per gas")
     if not transaction.to and len(transaction.data) > INITCODE_BYTES_MAX:
@@ -107,7 +110,9 @@ def decode(raw: bytes, chain_id: int) -> Transaction:
     return transaction
 
 
-def _legacy(kind: int, raw: bytes, fields: list[Any], chain_id: int) -> Transaction:
+def _legacy(
+    kind: int, raw: bytes, fields: list[Any], chain_id: int, sender: bytes | None
+) -> Transaction:
     if len(fields) != 9:
         raise Malformed(f"legacy transaction with {len(fields)} fields")
     v = _integer(fields[6], UINT256_MAX)
@@ -119,11 +124,22 @@ def _legacy(kind: int, raw: bytes, fields: list[Any], chain_id: int) -> Transact
     digest = keccak(rlp.encode([*fields[:6], _minimal(chain_id), b"", b""]))
     price = _integer(fields[1], UINT256_MAX)
     return _signed(
-        kind, raw, digest, parity, v, [fields[0], price, price, *fields[2:6]], [], [], fields[7:]
+        kind,
+        raw,
+        digest,
+        parity,
+        v,
+        [fields[0], price, price, *fields[2:6]],
+        [],
+        [],
+        fields[7:],
+        sender,
     )
 
 
-def _typed(kind: int, raw: bytes, fields: list[Any], chain_id: int) -> Transaction:
+def _typed(
+    kind: int, raw: bytes, fields: list[Any], chain_id: int, sender: bytes | None
+) -> Transaction:
     count = {ACCESS_LIST: 11, DYNAMIC_FEE: 12, SET_CODE: 13}[kind]
     if len(fields) != count:
         raise Malformed(f"transaction of type {kind} with {len(fields)} fields, not {count}")
@@ -139,7 +155,9 @@ def _typed(kind: int, raw: bytes, fields: list[Any], chain_id: int) -> Transacti
     body[1:3] = [_integer(fee, UINT256_MAX) for fee in body[1:3]]
     if kind == SET_CODE and not (authorizations and isinstance(authorizations, list) and body[4]):
         raise Malformed("set code transaction without authorizations, or one that creates")
-    return _signed(kind, raw, digest, parity, parity, body, access, authorizations, fields[-2:])
+    return _signed(
+        kind, raw, digest, parity, parity, body, access, authorizations, fields[-2:], sender
+    )
 
 
 def _signed(
@@ -152,6 +170,7 @@ def _signed(
     access: Any,
     authorizations: list[Any],
     signature: list[Any],
+    sender: bytes | None,
 ) -> Transaction:
     nonce, tip, fee, gas, to, value, data = body
     if not (isinstance(to, bytes) and len(to) in (0, 20) and isinstance(data, bytes)):
@@ -161,7 +180,7 @@ def _signed(
         raw=raw,
         hash=keccak(raw),
         type_id=kind,
-        sender=recover(digest, parity, r, s),
+        sender=recover(digest, parity, r, s) if sender is None else sender,
         nonce=_integer(nonce, UINT64_MAX - 1),
         max_priority_fee_per_gas=tip,
         max_fee_per_gas=fee,
