@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 from libp2p.peer.id import ID
@@ -16,24 +16,15 @@ from p2p.limits import Buckets, Rate
 from p2p.recent import Recent
 from p2p.score import Offence
 from p2p.standing import Standing
-from protocol.envelope import EPOCH_SECONDS, Envelope, Sealer, content_id, topic_name
+from protocol.envelope import EPOCH_SECONDS, Envelope, Signer, content_id, seal, topic_name
 from protocol.errors import Malformed, Temporary
+from protocol.messages import Message
 
-CHANNEL_MAX = 4096  # messages waiting for one consumer; when it is behind, the newest is dropped
+CHANNEL_MAX = 4096  # messages waiting for one consumer; when it is behind, the newest waits
+MISSED_MAX = 4096  # ids that a consumer was too slow for; range sync hands them over later
 EPOCHS_APART_MAX = 2  # how far the epoch of a message may be from ours
 SEEN_MAX = 65536  # content ids remembered
 SENDER_RATE = Rate(per_second=100.0, burst=1024.0)  # accepted messages of one operator
-
-
-class Message(Protocol):
-    """What can be gossiped: a value with a topic and one canonical byte form."""
-
-    TOPIC: ClassVar[str]
-
-    def encode(self) -> bytes: ...
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self: ...
 
 
 M = TypeVar("M", bound=Message)
@@ -53,18 +44,25 @@ class Verdict(Enum):
     REFUSED = "dropped"
 
 
+@dataclass(frozen=True, slots=True)
+class _Consumer:
+    channel: trio.MemorySendChannel[Any]
+    missed: OrderedDict[bytes, None]
+
+
 class Gossip:
     """All topics of one node. A node hears its own messages too: its roles may need each other's.
 
     `registered(address)` says whether an operator is on chain with stake. A channel that is full
-    loses the newest message, counted in `standing`; it stays in `recent`, but only a restart or a
-    consumer that asks there sees it again, so consumers must keep up.
+    drops the newest message, counted in `standing`; `redeliver`, which range sync calls, hands it
+    over once there is room, as long as it is among the recent ones. So delivery is at least once
+    and in no order, and a restart repeats what peers still hold.
     """
 
     def __init__(
         self,
         kinds: Iterable[type[Any]],
-        sealer: Sealer,
+        signer: Signer,
         chain_id: int,
         fork_digest: bytes,
         registered: Callable[[bytes], bool],
@@ -73,12 +71,12 @@ class Gossip:
     ) -> None:
         self._kinds = {topic_name(chain_id, fork_digest, kind.TOPIC): kind for kind in kinds}
         self._topics = {kind: topic for topic, kind in self._kinds.items()}
-        self._sealer = sealer
+        self._signer = signer
         self._chain_id = chain_id
         self._registered = registered
         self._standing = standing
         self._clock = clock
-        self._channels: dict[str, list[trio.MemorySendChannel[Any]]] = {}
+        self._consumers: dict[str, list[_Consumer]] = {}
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._senders = Buckets(SENDER_RATE)
         self._sequence = time.time_ns()
@@ -103,19 +101,23 @@ class Gossip:
     def subscribe(self, kind: type[M]) -> trio.MemoryReceiveChannel[Received[M]]:
         """A channel of `CHANNEL_MAX` messages, from now on; closing it ends the subscription."""
         send, receive = trio.open_memory_channel[Received[M]](CHANNEL_MAX)
-        self._channels.setdefault(self._topics[kind], []).append(send)
+        consumer = _Consumer(send, OrderedDict())
+        self._consumers.setdefault(self._topics[kind], []).append(consumer)
         return receive
 
     async def publish(self, message: Message) -> None:
         """Sign and spread. `Temporary` while our own operator is not registered."""
-        if not self._registered(self._sealer.address):
+        if not self._registered(self._signer.address):
             raise Temporary("our operator is not registered yet, nobody would forward it")
         topic = self._topics[type(message)]
         self._sequence = max(self._sequence + 1, time.time_ns())
-        envelope = self._sealer.seal(topic, self.epoch, self._sequence, message.encode())
+        envelope = seal(
+            self._signer, self._chain_id, topic, self.epoch, self._sequence, message.encode()
+        )
         data = envelope.encode()
-        self._remember(topic, content_id(topic, data), envelope, data)
-        self._deliver(topic, Received(message, self._sealer.address))
+        identity = content_id(topic, data)
+        self._remember(topic, identity, envelope, data)
+        self._deliver(topic, identity, Received(message, self._signer.address))
         if self._pubsub is not None:
             await self._pubsub.publish(topic, data)
 
@@ -142,7 +144,7 @@ class Gossip:
             self._standing.blame(peer, offence)
             return Verdict.REFUSED
         self._remember(topic, identity, envelope, data)
-        self._deliver(topic, Received(message, envelope.sender))
+        self._deliver(topic, identity, Received(message, envelope.sender))
         return Verdict.NEW
 
     def knows(self, identity: bytes) -> bool:
@@ -170,12 +172,34 @@ class Gossip:
             self._seen.popitem(last=False)
         self.recent.add(topic, identity, envelope.epoch, data)
 
-    def _deliver(self, topic: str, received: Received[Any]) -> None:
-        channels = self._channels.get(topic, [])
-        for channel in list(channels):
+    def _deliver(self, topic: str, identity: bytes, received: Received[Any]) -> None:
+        consumers = self._consumers.get(topic, [])
+        for consumer in list(consumers):
             try:
-                channel.send_nowait(received)
+                consumer.channel.send_nowait(received)
             except trio.WouldBlock:
                 self._standing.count("consumer_behind")
+                consumer.missed[identity] = None
+                if len(consumer.missed) > MISSED_MAX:
+                    consumer.missed.popitem(last=False)
             except trio.BrokenResourceError:
-                channels.remove(channel)
+                consumers.remove(consumer)
+
+    def redeliver(self) -> None:
+        """Offer the consumers again what they were too slow for."""
+        for topic, consumers in self._consumers.items():
+            for consumer in list(consumers):
+                self._catch_up(topic, consumer)
+
+    def _catch_up(self, topic: str, consumer: _Consumer) -> None:
+        while consumer.missed:
+            identity = next(iter(consumer.missed))
+            data = self.recent.get(topic, identity)
+            if data is not None:
+                envelope = Envelope.decode(data)
+                message = self._kinds[topic].decode(envelope.payload)
+                try:
+                    consumer.channel.send_nowait(Received(message, envelope.sender))
+                except (trio.WouldBlock, trio.BrokenResourceError):
+                    return
+            del consumer.missed[identity]

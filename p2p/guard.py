@@ -14,8 +14,10 @@ from typing import Any, cast
 import libp2p.pubsub.pubsub as pubsub_module
 import trio
 from libp2p.abc import IHost, IMuxedConn, INetStream
+from libp2p.host.basic_host import BasicHost
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.exceptions import IncompleteReadError
+from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.exceptions import SwarmException
@@ -48,6 +50,8 @@ _PRIVATE = {
         "add_conn",
         "set_stream_handler",
     ),
+    BasicHost: ("_schedule_identify",),
+    AutoConnector: ("maybe_connect",),
     Pubsub: ("push_msg", "stream_handler", "notify_subscriptions", "_handle_dead_peer"),
     Yamux: ("_read_data_body", "_cleanup_on_error", "start"),
 }
@@ -141,6 +145,23 @@ class GuardedYamux(Yamux):
         self.event_shutting_down.set()
         with trio.move_on_after(CLOSE_SECONDS):
             await self._cleanup_on_error()
+
+
+def quiet(host: BasicHost, network: Swarm) -> None:
+    """libp2p neither dials nor asks anybody by itself.
+
+    It would dial whatever addresses strangers wrote into its peer store, and ask each newcomer to
+    identify himself in system tasks, where an exception ends the whole program.
+    """
+
+    async def connect_nobody() -> None:
+        return
+
+    def identify_nobody(peer_id: ID, *, reason: str) -> None:
+        return
+
+    network.auto_connector.maybe_connect = connect_nobody  # type: ignore[method-assign]
+    host._schedule_identify = identify_nobody  # type: ignore[method-assign]
 
 
 def guard_streams(network: Swarm, standing: Standing, admitted: Callable[[bytes], bool]) -> None:

@@ -7,7 +7,7 @@ the host.
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -18,6 +18,7 @@ from libp2p.abc import IHost
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as new_x25519
 from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.swarm import Swarm
 from libp2p.pubsub.gossipsub import GossipSub
@@ -34,6 +35,7 @@ from p2p.guard import (
     check_version,
     guard_connections,
     guard_streams,
+    quiet,
 )
 from p2p.identity import key_pair
 from p2p.standing import Standing
@@ -76,15 +78,17 @@ async def run_host(
     topics: Iterable[str],
     standing: Standing,
     admitted: Callable[[bytes], bool],
+    prepare: Callable[["Host"], Awaitable[None]],
 ) -> AsyncIterator[Host]:
     """A host listening at `listen` (multiaddress; port 0 takes a free one) inside the block.
+
+    `prepare` runs when the services do and nobody can connect yet: topics, stream protocols.
 
     `Temporary` if the port is taken: libp2p sets SO_REUSEPORT, with which two daemons would share
     one port in silence.
     """
     check_version()
-    # A stranger decides how often libp2p logs an error; ours are counted instead.
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+    _silence()
     address = _probed(listen)
     host, network = _build(key_pair(secret), address)
     router = _router()
@@ -108,16 +112,25 @@ async def run_host(
             with trio.fail_after(READY_SECONDS):
                 await pubsub.wait_until_ready()
             try:
+                full = f"{address}/p2p/{host.get_id()}"
+                running = Host(host, network, pubsub, router, full)
+                await prepare(running)
                 if not await network.listen(address):
                     raise Temporary(f"cannot listen at {address}")
-                full = f"{address}/p2p/{host.get_id()}"
-                yield Host(host, network, pubsub, router, full)
+                yield running
             finally:
                 with trio.CancelScope(deadline=trio.current_time() + CLOSE_SECONDS, shield=True):
                     await host.close()
 
 
-def _build(pair: KeyPair, address: Multiaddr) -> tuple[IHost, Swarm]:
+def _silence() -> None:
+    """Strangers decide how often libp2p logs an error, so it logs none; the guard counts them."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == "libp2p":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _build(pair: KeyPair, address: Multiaddr) -> tuple[BasicHost, Swarm]:
     noise = NoiseTransport(pair, noise_privkey=new_x25519().private_key)
     connections = ConnectionConfig(
         max_connections=CONNECTIONS_MAX,
@@ -131,19 +144,23 @@ def _build(pair: KeyPair, address: Multiaddr) -> tuple[IHost, Swarm]:
         outbound_stream_protocol_negotiation_timeout=NEGOTIATION_SECONDS,
         dial_timeout=NEGOTIATION_SECONDS,
     )
-    host = new_host(
-        key_pair=pair,
-        listen_addrs=[address],
-        sec_opt={NOISE: noise},  # the default would also accept plaintext
-        muxer_opt={TProtocol(YAMUX): GuardedYamux},
-        connection_config=connections,
-        enable_metrics=False,  # a full metrics channel that nobody reads stalls the node
-        negotiate_timeout=int(NEGOTIATION_SECONDS),
-        disable_identify_address_discovery=True,
+    host = cast(
+        BasicHost,
+        new_host(
+            key_pair=pair,
+            listen_addrs=[address],
+            sec_opt={NOISE: noise},  # the default would also accept plaintext
+            muxer_opt={TProtocol(YAMUX): GuardedYamux},
+            connection_config=connections,
+            enable_metrics=False,  # a full metrics channel that nobody reads stalls the node
+            negotiate_timeout=int(NEGOTIATION_SECONDS),
+            disable_identify_address_discovery=True,
+        ),
     )
     network = cast(Swarm, host.get_network())
     # Its counters leak slots on failed handshakes; our own bounds are in the guard.
     network.set_resource_manager(None)
+    quiet(host, network)
     return host, network
 
 

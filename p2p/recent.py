@@ -7,9 +7,9 @@ BYTES_MAX = 16 * 1024 * 1024  # per topic
 
 
 class Recent:
-    """Encoded envelopes by (epoch, sender, sequence) order of arrival; the oldest go first.
+    """Encoded envelopes in their order of arrival; over the bounds the oldest goes first.
 
-    Any bytes-valued store with the same three methods can stand behind range sync instead.
+    In memory: after a restart a node asks its peers, who have the same.
     """
 
     def __init__(self, envelopes_max: int = ENVELOPES_MAX, bytes_max: int = BYTES_MAX) -> None:
@@ -31,9 +31,12 @@ class Recent:
 
     def ids(self, topic: str, since: int) -> list[bytes]:
         """Content ids of epoch `since` and later, the newest arrivals first."""
-        kept = self._topics.get(topic, {})
+        kept = self._topics.get(topic)
+        if kept is None:
+            return []
         return [identity for identity, (epoch, _) in reversed(kept.items()) if epoch >= since]
 
     def get(self, topic: str, identity: bytes) -> bytes | None:
-        found = self._topics.get(topic, {}).get(identity)
+        kept = self._topics.get(topic)
+        found = None if kept is None else kept.get(identity)
         return None if found is None else found[1]

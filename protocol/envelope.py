@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import Protocol, Self
 
 from eth_hash.auto import keccak
 
 from protocol.codec import Reader, blob, require, require_uint, uint, word
-from protocol.signature import ORDER_HALF, SIGNATURE_BYTES, Domain, address_of, recover, sign
+from protocol.signature import ORDER_HALF, SIGNATURE_BYTES, Domain, recover
 
 ENVELOPE_BYTES_MAX = 64 * 1024  # one gossiped message, all included
 HEADER_BYTES = 8 + 8 + 20 + 65 + 4
@@ -69,17 +69,22 @@ class Envelope:
         require(recover(digest, self.signature) == self.sender, "signed by somebody else")
 
 
-class Sealer:
-    """Wraps messages in the name of one operator; holds his secret key in memory."""
+class Signer(Protocol):
+    """Whoever holds the operator's key."""
 
-    def __init__(self, secret: bytes, chain_id: int) -> None:
-        self._secret = secret
-        self._chain_id = chain_id
-        self.address = address_of(secret)
+    @property
+    def address(self) -> bytes: ...
 
-    def seal(self, topic: str, epoch: int, sequence: int, payload: bytes) -> Envelope:
-        digest = _digest(self._chain_id, topic, epoch, sequence, self.address, payload)
-        return Envelope(epoch, sequence, self.address, sign(self._secret, digest), payload)
+    def sign(self, digest: bytes) -> bytes:
+        """65 bytes r | s | v over a 32-byte digest, s in the lower half."""
+
+
+def seal(
+    signer: Signer, chain_id: int, topic: str, epoch: int, sequence: int, payload: bytes
+) -> Envelope:
+    """Wrap a message in the name of one operator."""
+    digest = _digest(chain_id, topic, epoch, sequence, signer.address, payload)
+    return Envelope(epoch, sequence, signer.address, signer.sign(digest), payload)
 
 
 def content_id(topic: str, data: bytes) -> bytes:
