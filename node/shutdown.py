@@ -15,6 +15,8 @@ from node.exits import BUG, INTERRUPTED
 
 DEADLINE = 10.0  # seconds from the signal to the end
 TASKS_SHOWN_MAX = 200
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+HANGUP = "SIGHUP: nothing to reload, settings are read at the start; restart instead"
 
 log = logging.getLogger(__name__)
 
@@ -25,38 +27,43 @@ async def until_signal(
     deadline: float = DEADLINE,
     stopping: Callable[[], object] = lambda: None,
 ) -> None:
-    """Await `body` until it returns or SIGTERM or SIGINT cancels it.
+    """Await `body` until it returns or SIGTERM or SIGINT cancels it.  Main thread only.
 
     After `deadline` seconds a thread, which no busy loop can stop, logs every thread and task
     and ends the process with code 70.  A second SIGINT ends it at once.
     """
-    async with trio.open_nursery() as nursery:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            scope = trio.CancelScope()
-            nursery.start_soon(_obey, signals, scope, deadline, stopping, name="signals")
-            with scope:
-                await body()
-            nursery.cancel_scope.cancel()
+    root, token = trio.lowlevel.current_root_task(), trio.lowlevel.current_trio_token()
+    scope = trio.CancelScope()
+    asked = False
 
+    def stop(name: str) -> None:
+        log.info("%s: stopping, at most %.0f s", name, deadline)
+        stopping()
+        scope.cancel()
 
-async def _obey(
-    signals: object, scope: trio.CancelScope, deadline: float, stopping: Callable[[], object]
-) -> None:
-    async for number in signals:  # type: ignore[attr-defined]
+    def obey(number: int, frame: FrameType | None) -> None:
+        # Called between two bytecodes, even of a loop that never lets trio run: so the clock
+        # starts here, and what may wait is left to trio.
+        nonlocal asked
         name = signal.Signals(number).name
         if number == signal.SIGHUP:
-            log.info("SIGHUP: nothing to reload, settings are read at the start; restart instead")
-        elif not scope.cancel_called:
-            log.info("%s: stopping, at most %.0f s", name, deadline)
-            stopping()
-            root = trio.lowlevel.current_root_task()
+            token.run_sync_soon(log.info, HANGUP)
+        elif not asked:
+            asked = True
             timer = threading.Timer(deadline, _give_up, (root, deadline))
             timer.daemon = True
             timer.start()
-            scope.cancel()
+            token.run_sync_soon(stop, name)
         elif number == signal.SIGINT:
-            log.warning("second Ctrl-C: ended at once")
             _exit(INTERRUPTED)
+
+    before = {number: signal.signal(number, obey) for number in SIGNALS}
+    try:
+        with scope:
+            await body()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _give_up(root: trio.lowlevel.Task | None, deadline: float) -> None:
