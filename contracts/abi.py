@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import eth_abi
+from eth_abi import abi as eth_abi
 from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
@@ -24,7 +24,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One contract; `functions` by name (ours overload none), `events` by topic, `errors` by selector."""
+    """One contract: functions by name (ours overload none), events by topic, errors by selector."""
 
     name: str
     bytecode: bytes
@@ -36,17 +36,15 @@ class Artifact:
 
 @cache
 def artifact(name: str) -> Artifact:
-    """The committed artifact of a contract; KeyError-free: an unknown name is a bug here."""
+    """The committed artifact of a contract; an unknown name is a bug of the caller."""
     data = json.loads((ARTIFACTS / f"{name}.json").read_text(encoding="utf-8"))
     entries = data["abi"]
-    of = {
-        kind: [e for e in entries if e["type"] == kind] for kind in ("function", "event", "error")
-    }
-    constructor = next((e["inputs"] for e in entries if e["type"] == "constructor"), [])
+    kinds = ("constructor", "function", "event", "error")
+    of = {kind: [e for e in entries if e["type"] == kind] for kind in kinds}
     return Artifact(
         name=name,
         bytecode=bytes.fromhex(data["bytecode"][2:]),
-        constructor=constructor,
+        constructor=of["constructor"][0]["inputs"] if of["constructor"] else (),
         functions={e["name"]: e for e in of["function"]},
         events={keccak(signature(e).encode()): e for e in of["event"]},
         errors={selector(e): e for e in of["error"]},
@@ -150,7 +148,8 @@ def decode_log(entry: Entry, topics: Sequence[bytes], data: bytes) -> list[Any]:
     if len(topics) != len(indexed) + 1:
         raise Malformed(f"{entry['name']} with {len(topics)} topics")
     firsts = decode(indexed, b"".join(topics[1:]))
-    by_name = dict(zip((i["name"] for i in [*indexed, *plain]), [*firsts, *decode(plain, data)]))
+    names = [i["name"] for i in (*indexed, *plain)]
+    by_name = dict(zip(names, [*firsts, *decode(plain, data)], strict=True))
     return [by_name[i["name"]] for i in entry["inputs"]]
 
 

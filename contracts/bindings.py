@@ -86,11 +86,10 @@ class Bindings:
 
 
 def result(contract: str, function: str, data: bytes) -> Any:
-    """What an `eth_call` returned: one value, a tuple of several, or a record with the struct's names."""
+    """What an `eth_call` returned: one value or a tuple of several; a struct by its names."""
     outputs = abi.artifact(contract).functions[function]["outputs"]
-    values = [
-        _record(e, value) for e, value in zip(outputs, abi.decode(outputs, data), strict=True)
-    ]
+    found = zip(outputs, abi.decode(outputs, data), strict=True)
+    values = [_record(entry, value) for entry, value in found]
     return values[0] if len(values) == 1 else tuple(values)
 
 
