@@ -1,0 +1,195 @@
+"""Openings: leaves of a batch's or shard's trees with their way up, as a judge is shown them.
+
+Each has the fields of its Solidity struct, in order; `abi` is what a contract call takes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from eth_hash.auto import keccak
+
+from protocol.batch import Header
+from protocol.claims import Answer, Claim
+from protocol.codec import require
+from protocol.datanet import Document, Shard
+from protocol.merkle import ANSWER, CLAIM
+from protocol.receipt import Receipt
+from protocol.signature import Domain
+from protocol.sumtree import (
+    ENTRY_ABSENT,
+    ENTRY_BITS,
+    ENTRY_DEPTH,
+    TOTAL_DEPTH,
+    Node,
+    entry_leaf,
+    opens,
+    parent,
+    total_leaf,
+)
+from protocol.windows import require_leaf, verify_leaf
+from protocol.words import (
+    ANSWER_BYTES,
+    CLAIM_BYTES,
+    RECEIPT_BYTES,
+    AnswerWords,
+    ClaimWords,
+    decode_answer,
+    decode_claim,
+)
+
+NONE = 0xFFFFFFFF  # index of an opening that is not there
+
+Abi = Any  # nested tuples of int, bytes and bool, as web3 takes them
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOpening:
+    index: int
+    words: bytes
+    proof: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, index: int, claim: Claim, proof: Sequence[bytes]) -> Self:
+        return cls(index, claim.words(), tuple(proof))
+
+    @property
+    def claim(self) -> ClaimWords:
+        return decode_claim(self.words)
+
+    def opened(self, header: Header) -> ClaimWords:
+        """Raise `Malformed` unless the batch has this claim."""
+        claim = self.claim
+        root, count = header.claims_root, header.claim_count
+        require_leaf(CLAIM, root, count, self.index, self.words, self.proof)
+        return claim
+
+    def abi(self) -> Abi:
+        return self.index, tuple(self.claim), self.proof
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOpening:
+    index: int
+    words: bytes
+    proof: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, index: int, answer: Answer, proof: Sequence[bytes]) -> Self:
+        return cls(index, answer.words(), tuple(proof))
+
+    @property
+    def answer(self) -> AnswerWords:
+        return decode_answer(self.words)
+
+    def digest(self, escrow: Domain) -> bytes:
+        """What the host signed."""
+        struct = keccak(Receipt.TYPE.encode()) + self.words[:RECEIPT_BYTES]
+        return escrow.digest(keccak(struct))
+
+    def opened(self, header: Header) -> AnswerWords:
+        answer = self.answer
+        root, count = header.answers_root, header.answer_count
+        require_leaf(ANSWER, root, count, self.index, self.words, self.proof)
+        return answer
+
+    def abi(self) -> Abi:
+        receipt, *rest = self.answer
+        return self.index, (tuple(receipt), *rest), self.proof
+
+
+NO_CLAIM = ClaimOpening(NONE, bytes(CLAIM_BYTES), ())
+NO_ANSWER = AnswerOpening(NONE, bytes(ANSWER_BYTES), ())
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentOpening:
+    index: int
+    row: bytes
+    proof: tuple[bytes, ...]
+
+    def opened(self, shard: Shard) -> Document:
+        verify_leaf(shard.table, self.index, self.row, self.proof)
+        return Document.decode(self.row)
+
+    def abi(self) -> Abi:
+        return self.index, self.row, self.proof
+
+
+NO_DOCUMENT = DocumentOpening(NONE, b"", ())
+
+
+@dataclass(frozen=True, slots=True)
+class EntryOpening:
+    """One place of the entry tree: contributor << ENTRY_BITS | number."""
+
+    index: int
+    present: bool
+    answer: int
+    claim: int
+    slot: int
+    value: int
+    proof: tuple[Node, ...]
+
+    @property
+    def contributor(self) -> int:
+        return self.index >> ENTRY_BITS
+
+    @property
+    def number(self) -> int:
+        return self.index & ((1 << ENTRY_BITS) - 1)
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self.answer, self.claim, self.slot
+
+    def opened(self, header: Header) -> None:
+        node = entry_leaf(*self.key, self.value) if self.present else ENTRY_ABSENT
+        root = Node(header.entries_root, header.total)
+        require(opens(root, node, self.index, self.proof, ENTRY_DEPTH), "an entry not committed")
+
+    def abi(self) -> Abi:
+        return self.index, self.present, (*self.key, self.value), _nodes(self.proof)
+
+
+NO_ENTRY = EntryOpening(0, False, 0, 0, 0, 0, ())
+
+
+@dataclass(frozen=True, slots=True)
+class TotalOpening:
+    """A contributor's cumulative wei; a root of zeros, before the first batch, holds nothing."""
+
+    value: int
+    proof: tuple[Node, ...]
+
+    def opened(self, root: Node, contributor: int) -> None:
+        if root.hash == bytes(32):
+            require(not self.value and not root.sum, "nobody has anything yet")
+            return
+        node = total_leaf(self.value)
+        require(opens(root, node, contributor, self.proof, TOTAL_DEPTH), "a total not committed")
+
+    def abi(self) -> Abi:
+        return self.value, _nodes(self.proof)
+
+
+@dataclass(frozen=True, slots=True)
+class SubtotalOpening:
+    """What a contributor gets from a batch: the node above his entries, by its children."""
+
+    left: Node
+    right: Node
+    proof: tuple[Node, ...]
+
+    def opened(self, header: Header, contributor: int) -> int:
+        node, root = parent(self.left, self.right), Node(header.entries_root, header.total)
+        depth = ENTRY_DEPTH - ENTRY_BITS
+        require(opens(root, node, contributor, self.proof, depth), "a subtotal not committed")
+        return node.sum
+
+    def abi(self) -> Abi:
+        return tuple(self.left), tuple(self.right), _nodes(self.proof)
+
+
+def _nodes(nodes: Sequence[Node]) -> tuple[tuple[bytes, int], ...]:
+    return tuple((node.hash, node.sum) for node in nodes)

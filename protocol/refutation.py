@@ -1,0 +1,48 @@
+"""A refutation: a proof, by a few openings, that a posted batch or shard lies."""
+
+from dataclasses import fields
+from typing import Any, ClassVar
+
+from protocol.batch import Header
+from protocol.codec import require
+from protocol.court import Context, Kind
+from protocol.errors import Malformed
+from protocol.openings import AnswerOpening, ClaimOpening
+from protocol.words import AnswerWords, ClaimWords
+
+
+class Refutation:
+    """What every refutation of a batch has; its dataclass fields are the function's arguments."""
+
+    __slots__ = ()
+    KIND: ClassVar[Kind]
+    function: ClassVar[str]
+
+    def proves(self, header: Header, context: Context) -> bool:
+        raise NotImplementedError
+
+    def arguments(self) -> tuple[Any, ...]:
+        """What the Solidity function takes after the batch id."""
+        return arguments_of(self)
+
+
+def arguments_of(refutation: object) -> tuple[Any, ...]:
+    values = (getattr(refutation, item.name) for item in fields(refutation))  # type: ignore[arg-type]
+    return tuple(value.abi() if hasattr(value, "abi") else value for value in values)
+
+
+def convicts(refutation: Refutation, header: Header, context: Context) -> bool:
+    """The contract's verdict: True where it slashes, False where it reverts."""
+    try:
+        return refutation.proves(header, context)
+    except Malformed:
+        return False
+
+
+def open_claim(
+    header: Header, claim: ClaimOpening, answer: AnswerOpening
+) -> tuple[ClaimWords, AnswerWords]:
+    """A claim and the answer that it says it is of; `Malformed` if either is not in the batch."""
+    opened = claim.opened(header)
+    require(opened.answer == answer.index, "another answer than the claim's")
+    return opened, answer.opened(header)

@@ -1,0 +1,120 @@
+"""The leaves of answers and claims as they were hashed: words, with no limits judged yet.
+
+A liar's leaf may hold what our own types refuse; it must still be possible to show it to a judge.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from protocol.codec import require
+from protocol.parameters import HOLDERS_MAX
+from protocol.receipt import Receipt
+from protocol.windows import Window
+
+_RECEIPT = [kind for kind, _ in Receipt.members()]
+_ANSWER = [*_RECEIPT, "bytes32", "bytes32", "uint32", "uint32", "uint32"]
+_HOLDER = ["uint32", "uint64", "uint32", "uint32", "uint32"]
+_CLAIM = ["uint32"] * 9 + _HOLDER * HOLDERS_MAX + ["uint128"]
+ANSWER_BYTES, CLAIM_BYTES = 32 * len(_ANSWER), 32 * len(_CLAIM)
+RECEIPT_BYTES = 32 * len(_RECEIPT)
+
+
+class Slot(NamedTuple):
+    shard: int
+    position: int
+    document: int
+    contributor: int
+    entry: int
+
+
+class ClaimWords(NamedTuple):
+    """A claim as it was hashed: any numbers, `holders` need not fit the slots."""
+
+    answer: int
+    start: int
+    length: int
+    own_start: int
+    own_end: int
+    left_by: int
+    right_by: int
+    echo: int
+    holders: int
+    who: tuple[Slot, ...]  # all HOLDERS_MAX slots
+    paid: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+class ReceiptWords(NamedTuple):
+    """A receipt as it was hashed, its limits not yet judged."""
+
+    request: bytes
+    base: bytes
+    adapter: bytes
+    sampling: bytes
+    prompt_root: bytes
+    prompt_size: int
+    output_root: bytes
+    output_size: int
+    leaves_root: bytes
+    prompt_tokens: int
+    output_tokens: int
+    amount: int
+    cumulative: int
+    seed: int
+    fingerprint: int
+    nonce: int
+    deadline: int
+    host: bytes
+    payer: bytes
+
+    @property
+    def output(self) -> "Window":
+        return Window(self.output_root, self.output_size)
+
+    @property
+    def prompt(self) -> "Window":
+        return Window(self.prompt_root, self.prompt_size)
+
+
+class AnswerWords(NamedTuple):
+    receipt: ReceiptWords
+    r: bytes
+    vs: bytes
+    first_claim: int
+    claim_count: int
+    remainder_entry: int
+
+
+def _decode(words: bytes, kinds: Sequence[str]) -> list[Any]:
+    """Solidity's strict decoding of a static struct."""
+    require(len(words) == 32 * len(kinds), f"{len(words)} bytes for {len(kinds)} words")
+    values: list[int | bytes] = []
+    for number, kind in enumerate(kinds):
+        word = words[32 * number : 32 * number + 32]
+        if kind == "bytes32":
+            values.append(word)
+            continue
+        bits = 160 if kind == "address" else int(kind.removeprefix("uint"))
+        value = int.from_bytes(word, "big")
+        require(value < 1 << bits, f"word {number} is no {kind}")
+        values.append(word[12:] if kind == "address" else value)
+    return values
+
+
+def decode_claim(words: bytes) -> ClaimWords:
+    """Raise `Malformed` where Solidity's ABI decoder reverts."""
+    values = _decode(words, _CLAIM)
+    who = tuple(Slot(*values[at : at + 5]) for at in range(9, 9 + 5 * HOLDERS_MAX, 5))
+    (answer, start, length, own_start, own_end, left, right, echo, holders) = values[:9]
+    span = (answer, start, length, own_start, own_end, left, right, echo, holders)
+    return ClaimWords(*span, who, values[-1])
+
+
+def decode_answer(words: bytes) -> AnswerWords:
+    """Raise `Malformed` where Solidity's ABI decoder reverts."""
+    values = _decode(words, _ANSWER)
+    count = len(_RECEIPT)
+    return AnswerWords(ReceiptWords(*values[:count]), *values[count:])
