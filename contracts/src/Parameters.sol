@@ -37,14 +37,14 @@ contract Parameters is AccessManaged {
 
     // Version v is _values[v - 1]; at most the last one is not in force yet.
     Values[] internal _values;
-    uint64[] internal _from;
+    uint64[] internal _effectiveAt;
     Values internal _lowest;
     Values internal _highest;
 
-    event ParametersProposed(uint32 indexed version, uint64 from, Values values);
+    event ParametersProposed(uint32 indexed version, uint64 effectiveAt, Values values);
 
     error UnknownVersion(uint32 version);
-    error VersionPending(uint32 version, uint64 from);
+    error VersionPending(uint32 version, uint64 effectiveAt);
     error OutOfBounds(uint256 word, uint256 value, uint256 lowest, uint256 highest);
     error Contradictory();
 
@@ -60,7 +60,7 @@ contract Parameters is AccessManaged {
 
     function propose(Values calldata values) external restricted returns (uint32 version) {
         uint32 last = uint32(_values.length);
-        if (current() != last) revert VersionPending(last, _from[last - 1]);
+        if (current() != last) revert VersionPending(last, _effectiveAt[last - 1]);
         return _append(values, uint64(block.timestamp) + DELAY);
     }
 
@@ -68,7 +68,7 @@ contract Parameters is AccessManaged {
 
     function current() public view returns (uint32) {
         uint256 last = _values.length;
-        return uint32(block.timestamp < _from[last - 1] ? last - 1 : last);
+        return uint32(block.timestamp < _effectiveAt[last - 1] ? last - 1 : last);
     }
 
     function at(uint32 version) external view returns (Values memory) {
@@ -87,12 +87,12 @@ contract Parameters is AccessManaged {
 
     // ------------------------------------------------------------ internals
 
-    function _append(Values memory values, uint64 from) internal returns (uint32 version) {
+    function _append(Values memory values, uint64 effectiveAt) internal returns (uint32 version) {
         _check(values);
         _values.push(values);
-        _from.push(from);
+        _effectiveAt.push(effectiveAt);
         version = uint32(_values.length);
-        emit ParametersProposed(version, from, values);
+        emit ParametersProposed(version, effectiveAt, values);
     }
 
     function _check(Values memory v) internal view {

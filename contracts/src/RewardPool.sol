@@ -33,7 +33,7 @@ contract RewardPool is AccessManaged, ReentrancyGuardTransient {
 
     event ContributorRegistered(uint32 indexed id, address indexed payout);
     event PayoutMoved(uint32 indexed id, address indexed payout);
-    event Funded(address indexed from, uint256 amount, uint256 funded);
+    event Funded(address indexed sender, uint256 amount, uint256 funded);
     event RootSet(bytes32 indexed root, uint256 allocated);
     event Claimed(uint32 indexed id, address indexed payout, uint256 amount, uint256 cumulative, bool credited);
     event CreditClaimed(address indexed owner, address indexed to, uint256 amount);

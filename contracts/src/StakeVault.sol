@@ -40,7 +40,7 @@ contract StakeVault is AccessManaged, ReentrancyGuardTransient {
     uint256 public totalRewards; // distributed to stakers and not claimed
     uint256 public burnPending;
 
-    event Staked(address indexed operator, address indexed from, uint256 amount);
+    event Staked(address indexed operator, address indexed staker, uint256 amount);
     event UnbondStarted(address indexed operator, uint256 amount, uint64 availableAt);
     event StakeWithdrawn(address indexed operator, uint256 amount);
     event Locked(address indexed module, address indexed operator, uint256 amount);
@@ -54,7 +54,7 @@ contract StakeVault is AccessManaged, ReentrancyGuardTransient {
         uint256 treasury,
         uint256 burned
     );
-    event Distributed(address indexed from, uint256 amount, uint256 toTreasury);
+    event Distributed(address indexed sender, uint256 amount, uint256 toTreasury);
     event RewardsClaimed(address indexed operator, uint256 amount);
     event CreditClaimed(address indexed owner, address indexed to, uint256 amount);
     event Burned(uint256 amount);
