@@ -42,10 +42,6 @@ class Context(Protocol):
     """The chain around one pending batch."""
 
     @property
-    def batch(self) -> int:
-        """Its number."""
-
-    @property
     def parameters(self) -> Parameters:
         """Of the version the batch was posted under."""
 

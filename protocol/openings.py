@@ -1,11 +1,11 @@
 """Openings: leaves of a batch's or shard's trees with their way up, as a judge is shown them.
 
-Each has the fields of its Solidity struct, in order; `abi` is what a contract call takes.
+Each has the fields of its Solidity struct, by their names.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from eth_hash.auto import keccak
 
@@ -27,10 +27,10 @@ from protocol.sumtree import (
     parent,
     total_leaf,
 )
-from protocol.windows import require_leaf, verify_leaf
+from protocol.windows import TextOpening, require_leaf, verify_leaf
 from protocol.words import (
-    ANSWER_BYTES,
-    CLAIM_BYTES,
+    NOTHING_ANSWER_WORDS,
+    NOTHING_CLAIM_WORDS,
     RECEIPT_BYTES,
     AnswerWords,
     ClaimWords,
@@ -40,66 +40,48 @@ from protocol.words import (
 
 NONE = 0xFFFFFFFF  # index of an opening that is not there
 
-Abi = Any  # nested tuples of int, bytes and bool, as web3 takes them
-
 
 @dataclass(frozen=True, slots=True)
 class ClaimOpening:
     index: int
-    words: bytes
+    claim: ClaimWords
     proof: tuple[bytes, ...]
 
     @classmethod
     def of(cls, index: int, claim: Claim, proof: Sequence[bytes]) -> Self:
-        return cls(index, claim.words(), tuple(proof))
-
-    @property
-    def claim(self) -> ClaimWords:
-        return decode_claim(self.words)
+        return cls(index, decode_claim(claim.words()), tuple(proof))
 
     def opened(self, header: Header) -> ClaimWords:
         """Raise `Malformed` unless the batch has this claim."""
-        claim = self.claim
         root, count = header.claims_root, header.claim_count
-        require_leaf(CLAIM, root, count, self.index, self.words, self.proof)
-        return claim
-
-    def abi(self) -> Abi:
-        return self.index, tuple(self.claim), self.proof
+        require_leaf(CLAIM, root, count, self.index, self.claim.words(), self.proof)
+        return self.claim
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerOpening:
     index: int
-    words: bytes
+    answer: AnswerWords
     proof: tuple[bytes, ...]
 
     @classmethod
     def of(cls, index: int, answer: Answer, proof: Sequence[bytes]) -> Self:
-        return cls(index, answer.words(), tuple(proof))
-
-    @property
-    def answer(self) -> AnswerWords:
-        return decode_answer(self.words)
+        return cls(index, decode_answer(answer.words()), tuple(proof))
 
     def digest(self, escrow: Domain) -> bytes:
         """What the host signed."""
-        struct = keccak(Receipt.TYPE.encode()) + self.words[:RECEIPT_BYTES]
+        struct = keccak(Receipt.TYPE.encode()) + self.answer.words()[:RECEIPT_BYTES]
         return escrow.digest(keccak(struct))
 
     def opened(self, header: Header) -> AnswerWords:
-        answer = self.answer
+        """Raise `Malformed` unless the batch has this answer."""
         root, count = header.answers_root, header.answer_count
-        require_leaf(ANSWER, root, count, self.index, self.words, self.proof)
-        return answer
-
-    def abi(self) -> Abi:
-        receipt, *rest = self.answer
-        return self.index, (tuple(receipt), *rest), self.proof
+        require_leaf(ANSWER, root, count, self.index, self.answer.words(), self.proof)
+        return self.answer
 
 
-NO_CLAIM = ClaimOpening(NONE, bytes(CLAIM_BYTES), ())
-NO_ANSWER = AnswerOpening(NONE, bytes(ANSWER_BYTES), ())
+NOTHING_CLAIM = ClaimOpening(NONE, NOTHING_CLAIM_WORDS, ())
+NOTHING_ANSWER = AnswerOpening(NONE, NOTHING_ANSWER_WORDS, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +94,8 @@ class DocumentOpening:
         verify_leaf(shard.table, self.index, self.row, self.proof)
         return Document.decode(self.row)
 
-    def abi(self) -> Abi:
-        return self.index, self.row, self.proof
 
-
-NO_DOCUMENT = DocumentOpening(NONE, b"", ())
+NOTHING_DOCUMENT = DocumentOpening(NONE, b"", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +109,10 @@ class EntryOpening:
     slot: int
     value: int
     proof: tuple[Node, ...]
+
+    @property
+    def entry(self) -> tuple[int, int, int, int]:
+        return self.answer, self.claim, self.slot, self.value
 
     @property
     def contributor(self) -> int:
@@ -148,11 +131,8 @@ class EntryOpening:
         root = Node(header.entries_root, header.total)
         require(opens(root, node, self.index, self.proof, ENTRY_DEPTH), "an entry not committed")
 
-    def abi(self) -> Abi:
-        return self.index, self.present, (*self.key, self.value), _nodes(self.proof)
 
-
-NO_ENTRY = EntryOpening(0, False, 0, 0, 0, 0, ())
+NOTHING_ENTRY = EntryOpening(0, False, 0, 0, 0, 0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +149,6 @@ class TotalOpening:
         node = total_leaf(self.value)
         require(opens(root, node, contributor, self.proof, TOTAL_DEPTH), "a total not committed")
 
-    def abi(self) -> Abi:
-        return self.value, _nodes(self.proof)
-
 
 @dataclass(frozen=True, slots=True)
 class SubtotalOpening:
@@ -187,9 +164,5 @@ class SubtotalOpening:
         require(opens(root, node, contributor, self.proof, depth), "a subtotal not committed")
         return node.sum
 
-    def abi(self) -> Abi:
-        return tuple(self.left), tuple(self.right), _nodes(self.proof)
 
-
-def _nodes(nodes: Sequence[Node]) -> tuple[tuple[bytes, int], ...]:
-    return tuple((node.hash, node.sum) for node in nodes)
+NOTHING_TEXT = TextOpening()

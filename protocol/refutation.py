@@ -1,7 +1,6 @@
 """A refutation: a proof, by a few openings, that a posted batch or shard lies."""
 
-from dataclasses import fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from protocol.batch import Header
 from protocol.codec import require
@@ -16,19 +15,13 @@ class Refutation:
 
     __slots__ = ()
     KIND: ClassVar[Kind]
+    contract: ClassVar[str]
     function: ClassVar[str]
+
+    batch: int
 
     def proves(self, header: Header, context: Context) -> bool:
         raise NotImplementedError
-
-    def arguments(self) -> tuple[Any, ...]:
-        """What the Solidity function takes after the batch id."""
-        return arguments_of(self)
-
-
-def arguments_of(refutation: object) -> tuple[Any, ...]:
-    values = (getattr(refutation, item.name) for item in fields(refutation))  # type: ignore[arg-type]
-    return tuple(value.abi() if hasattr(value, "abi") else value for value in values)
 
 
 def convicts(refutation: Refutation, header: Header, context: Context) -> bool:

@@ -1,13 +1,21 @@
 """Every refutation of an attribution batch, and the verdict that the contract gives on it."""
 
 from protocol.court import NO_ROOT, Context, Kind
+from protocol.openings import (
+    NONE,
+    NOTHING_ANSWER,
+    NOTHING_CLAIM,
+    NOTHING_DOCUMENT,
+    NOTHING_ENTRY,
+    NOTHING_TEXT,
+)
 from protocol.refutation import Refutation, convicts
 from protocol.refute_receipts import Forged, Repeated, Unfunded
 from protocol.refute_spans import Contributor, Earlier, Echo, Gap, Longer, Mismatch, Omitted
 from protocol.refute_sums import (
     Chain,
+    EntryWrong,
     Invented,
-    MissingEntry,
     Numbering,
     Order,
     Owned,
@@ -17,33 +25,33 @@ from protocol.refute_sums import (
     Transition,
 )
 
-SPAN_REFUTATIONS = (Mismatch, Longer, Earlier, Omitted, Contributor, Echo)
-SUM_REFUTATIONS = (
-    *(Shape, Order, Owned, Paid, MissingEntry, Invented, Remainder, Numbering, Transition, Chain),
+REFUTATIONS: tuple[type[Refutation], ...] = (
+    *(Mismatch, Longer, Earlier, Omitted, Contributor, Echo),
+    *(Shape, Order, Owned, Paid, EntryWrong, Invented, Remainder, Numbering, Transition, Chain),
     *(Forged, Unfunded, Repeated),
 )
-CONTRACT: dict[type[Refutation], str] = {
-    **dict.fromkeys(SPAN_REFUTATIONS, "SpanRefutations"),
-    **dict.fromkeys(SUM_REFUTATIONS, "SumRefutations"),
-}
 
 __all__ = [
-    "CONTRACT",
+    "NONE",
+    "NOTHING_ANSWER",
+    "NOTHING_CLAIM",
+    "NOTHING_DOCUMENT",
+    "NOTHING_ENTRY",
+    "NOTHING_TEXT",
     "NO_ROOT",
-    "SPAN_REFUTATIONS",
-    "SUM_REFUTATIONS",
+    "REFUTATIONS",
     "Chain",
     "Context",
     "Contributor",
     "Earlier",
     "Echo",
+    "EntryWrong",
     "Forged",
     "Gap",
     "Invented",
     "Kind",
     "Longer",
     "Mismatch",
-    "MissingEntry",
     "Numbering",
     "Omitted",
     "Order",

@@ -1,6 +1,6 @@
 """What can be wrong with the receipts of a batch.  Twin of `contracts/src/SumRefutations.sol`.
 
-Each class has the fields of the Solidity function `function` after the batch id, in order.
+Each class has the fields of the Solidity function `function`, in order.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,10 @@ class Forged(Refutation):
     """The host has not signed the receipt."""
 
     KIND: ClassVar[Kind] = Kind.RECEIPT
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteForged"
 
+    batch: int
     answer: AnswerOpening
 
     def proves(self, header: Header, context: Context) -> bool:
@@ -40,8 +42,10 @@ class Unfunded(Refutation):
     """No voucher that was paid covers the receipt; or its amounts or sizes are out of bounds."""
 
     KIND: ClassVar[Kind] = Kind.RECEIPT
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteUnfunded"
 
+    batch: int
     answer: AnswerOpening
 
     def proves(self, header: Header, context: Context) -> bool:
@@ -59,8 +63,10 @@ class Repeated(Refutation):
     """The receipt's money pays another answer of this batch, or of a final one before it."""
 
     KIND: ClassVar[Kind] = Kind.RECEIPT
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteRepeated"
 
+    batch: int
     answer: AnswerOpening
     other_batch: int
     other: AnswerOpening
@@ -68,7 +74,7 @@ class Repeated(Refutation):
     def proves(self, header: Header, context: Context) -> bool:
         receipt = self.answer.opened(header).receipt
         found: Header | None = header
-        if self.other_batch != context.batch:
+        if self.other_batch != self.batch:
             found = context.final_header(self.other_batch)
         elif self.other.index == self.answer.index:
             return False

@@ -1,12 +1,12 @@
 """What can be wrong with a span, against the texts.  Twin of `contracts/src/SpanRefutations.sol`.
 
-Each class has the fields of the Solidity function `function` after the batch id, in order; `proves`
+Each class has the fields of the Solidity function `function`, in order; `proves`
 is its verdict.  It may raise `Malformed` where the function reverts over an opening.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from protocol.batch import Header
 from protocol.court import Context, Kind, shard_at
@@ -28,8 +28,10 @@ class Mismatch(Refutation):
     """The corpus does not hold the span where holder `slot` has it, or it is no span at all."""
 
     KIND: ClassVar[Kind] = Kind.MISMATCH
+    contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteMismatch"
 
+    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     slot: int
@@ -55,8 +57,10 @@ class Longer(Refutation):
     """A place in the corpus holds one byte more."""
 
     KIND: ClassVar[Kind] = Kind.LONGER
+    contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteLonger"
 
+    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     shard: int
@@ -78,8 +82,10 @@ class Earlier(Refutation):
     """A contributor not listed, or listed by a later place, holds the span before one who is."""
 
     KIND: ClassVar[Kind] = Kind.EARLIER
+    contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteEarlier"
 
+    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     shard: int
@@ -110,20 +116,19 @@ class Gap:
     shard: int
     position: int
 
-    def abi(self) -> Any:
-        return self.start, self.length, self.shard, self.position
-
 
 @dataclass(frozen=True, slots=True)
 class Omitted(Refutation):
     """Between two adjacent claims a span begins that reaches beyond the claims before it."""
 
     KIND: ClassVar[Kind] = Kind.OMITTED
+    contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteOmitted"
 
+    batch: int
     answer: AnswerOpening
-    previous: ClaimOpening  # NO_CLAIM where the answer has none before
-    next: ClaimOpening  # NO_CLAIM where the answer has none after
+    previous: ClaimOpening  # NOTHING_CLAIM where the answer has none before
+    next: ClaimOpening  # NOTHING_CLAIM where the answer has none after
     gap: Gap
     output: TextOpening
     corpus: TextOpening
@@ -163,8 +168,10 @@ class Contributor(Refutation):
     """Holder `slot` names a document that does not hold the span, or another's."""
 
     KIND: ClassVar[Kind] = Kind.CONTRIBUTOR
+    contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteContributor"
 
+    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     slot: int
@@ -189,8 +196,10 @@ class Echo(Refutation):
     """The prompt holds the span at `place`, unclaimed or claimed later; or not where claimed."""
 
     KIND: ClassVar[Kind] = Kind.ECHO
+    contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteEcho"
 
+    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     place: int

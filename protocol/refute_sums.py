@@ -1,6 +1,6 @@
 """What can be wrong with a batch's numbers.  Twin of `contracts/src/SumRefutations.sol`.
 
-Each class has the fields of the Solidity function `function` after the batch id, in order; `proves`
+Each class has the fields of the Solidity function `function`, in order; `proves`
 is its verdict.  It may raise `Malformed` where the function reverts over an opening.
 """
 
@@ -31,8 +31,10 @@ class Shape(Refutation):
     """A field of the claim is out of bounds; or it belongs to another answer than it says."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteShape"
 
+    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
 
@@ -50,8 +52,10 @@ class Order(Refutation):
     """Two adjacent claims of one answer, of which the second does not start and end later."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteOrder"
 
+    batch: int
     first: ClaimOpening
     second: ClaimOpening
 
@@ -66,8 +70,10 @@ class Owned(Refutation):
     """What a claim says it owns is wrong by itself (`other` is ignored), or against `other`."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteOwned"
 
+    batch: int
     claim: ClaimOpening
     other: ClaimOpening
 
@@ -87,11 +93,13 @@ class Paid(Refutation):
     """`paid` is not that of the claim before plus the claim's own amount."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refutePaid"
 
+    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
-    previous: ClaimOpening  # NO_CLAIM for the first of the answer
+    previous: ClaimOpening  # NOTHING_CLAIM for the first of the answer
 
     def proves(self, header: Header, context: Context) -> bool:
         claim, answer = open_claim(header, self.claim, self.answer)
@@ -107,12 +115,14 @@ class Paid(Refutation):
 
 
 @dataclass(frozen=True, slots=True)
-class MissingEntry(Refutation):
+class EntryWrong(Refutation):
     """A holder's payment is not where the claim says; or the claim names one for nothing."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteEntry"
 
+    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     slot: int
@@ -138,10 +148,14 @@ class Invented(Refutation):
     """An entry that follows from no claim and no remainder."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteInvented"
 
+    batch: int
     entry: EntryOpening
-    claim: ClaimOpening  # the one the entry names; for a remainder the answer's last, or NO_CLAIM
+    claim: (
+        ClaimOpening  # the one the entry names; for a remainder the answer's last, or NOTHING_CLAIM
+    )
     answer: AnswerOpening  # both are ignored where the entry is impossible by itself
 
     def proves(self, header: Header, context: Context) -> bool:
@@ -176,10 +190,12 @@ class Remainder(Refutation):
     """What the spans of an answer left is not the treasury's where the answer says."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteRemainder"
 
+    batch: int
     answer: AnswerOpening
-    last: ClaimOpening  # NO_CLAIM without claims
+    last: ClaimOpening  # NOTHING_CLAIM without claims
     entry: EntryOpening  # ignored where nothing is left, or less than nothing
 
     def proves(self, header: Header, context: Context) -> bool:
@@ -201,8 +217,10 @@ class Numbering(Refutation):
     """Two neighbouring entries of one contributor with a gap before the second, or disordered."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteNumbering"
 
+    batch: int
     first: EntryOpening
     second: EntryOpening
 
@@ -221,8 +239,10 @@ class Transition(Refutation):
     """A contributor's new total is not the old one plus the batch."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteTransition"
 
+    batch: int
     contributor: int
     old: TotalOpening
     subtotal: SubtotalOpening
@@ -241,10 +261,12 @@ class Chain(Refutation):
     """Answers out of order, or the chain of their claims broken."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
+    contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteChain"
 
+    batch: int
     first: AnswerOpening
-    second: AnswerOpening  # NO_ANSWER to show the first or last one alone
+    second: AnswerOpening  # NOTHING_ANSWER to show the first or last one alone
 
     def proves(self, header: Header, context: Context) -> bool:
         one = self.first.opened(header)

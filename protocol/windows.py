@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from protocol.codec import require
 from protocol.merkle import (
@@ -10,7 +9,6 @@ from protocol.merkle import (
     LEAF_BYTES,
     TEXT,
     TEXT_LEAF,
-    ByteTree,
     Commitment,
     depth_of,
     fold,
@@ -33,13 +31,10 @@ def require_leaf(
 class TextOpening:
     """Up to two adjacent leaves of a text tree; the second is empty where one is enough."""
 
-    leaf0: bytes
-    proof0: tuple[bytes, ...]
+    leaf0: bytes = b""
+    proof0: tuple[bytes, ...] = ()
     leaf1: bytes = b""
     proof1: tuple[bytes, ...] = ()
-
-    def abi(self) -> Any:
-        return self.leaf0, self.proof0, self.leaf1, self.proof1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +67,3 @@ def verify_leaf(body: Commitment, index: int, data: bytes, proof: Sequence[bytes
     step = LEAF_BYTES[body.kind]
     require(len(data) == min(step, body.size - index * step), f"leaf {index} of the wrong size")
     require_leaf(body.kind, body.root, body.count, index, data, proof)
-
-
-def open_text(
-    tree: ByteTree, data: bytes, start: int, end: int, *, before: bool = True
-) -> TextOpening:
-    """The leaves that hold bytes [start, end) of `data` and, if wanted, the byte before them."""
-    start = max(0, start - before)
-    first, last = start // TEXT_LEAF, max(start, end - 1) // TEXT_LEAF
-    leaves = [
-        (data[TEXT_LEAF * at : TEXT_LEAF * (at + 1)], tuple(tree.siblings(at)))
-        for at in (first, last)
-    ]
-    return TextOpening(*leaves[0], *(leaves[1] if last > first else (b"", ())))

@@ -4,9 +4,10 @@ A liar's leaf may hold what our own types refuse; it must still be possible to s
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
-from protocol.codec import require
+from protocol.codec import require, word
 from protocol.parameters import HOLDERS_MAX
 from protocol.receipt import Receipt
 from protocol.windows import Window
@@ -15,7 +16,6 @@ _RECEIPT = [kind for kind, _ in Receipt.members()]
 _ANSWER = [*_RECEIPT, "bytes32", "bytes32", "uint32", "uint32", "uint32"]
 _HOLDER = ["uint32", "uint64", "uint32", "uint32", "uint32"]
 _CLAIM = ["uint32"] * 9 + _HOLDER * HOLDERS_MAX + ["uint128"]
-ANSWER_BYTES, CLAIM_BYTES = 32 * len(_ANSWER), 32 * len(_CLAIM)
 RECEIPT_BYTES = 32 * len(_RECEIPT)
 
 
@@ -45,6 +45,10 @@ class ClaimWords(NamedTuple):
     @property
     def end(self) -> int:
         return self.start + self.length
+
+    def words(self) -> bytes:
+        """Solidity's abi.encode of the struct."""
+        return b"".join(map(word, (*self[:9], *chain(*self.who), self.paid)))
 
 
 class ReceiptWords(NamedTuple):
@@ -87,20 +91,24 @@ class AnswerWords(NamedTuple):
     claim_count: int
     remainder_entry: int
 
+    def words(self) -> bytes:
+        """Solidity's abi.encode of the struct."""
+        return b"".join(map(word, (*self.receipt, *self[1:])))
+
 
 def _decode(words: bytes, kinds: Sequence[str]) -> list[Any]:
     """Solidity's strict decoding of a static struct."""
     require(len(words) == 32 * len(kinds), f"{len(words)} bytes for {len(kinds)} words")
     values: list[int | bytes] = []
     for number, kind in enumerate(kinds):
-        word = words[32 * number : 32 * number + 32]
+        item = words[32 * number : 32 * number + 32]
         if kind == "bytes32":
-            values.append(word)
+            values.append(item)
             continue
         bits = 160 if kind == "address" else int(kind.removeprefix("uint"))
-        value = int.from_bytes(word, "big")
+        value = int.from_bytes(item, "big")
         require(value < 1 << bits, f"word {number} is no {kind}")
-        values.append(word[12:] if kind == "address" else value)
+        values.append(item[12:] if kind == "address" else value)
     return values
 
 
@@ -118,3 +126,7 @@ def decode_answer(words: bytes) -> AnswerWords:
     values = _decode(words, _ANSWER)
     count = len(_RECEIPT)
     return AnswerWords(ReceiptWords(*values[:count]), *values[count:])
+
+
+NOTHING_CLAIM_WORDS = decode_claim(bytes(32 * len(_CLAIM)))
+NOTHING_ANSWER_WORDS = decode_answer(bytes(32 * len(_ANSWER)))
