@@ -29,8 +29,8 @@ from protocol.sumtree import (
 )
 from protocol.windows import TextOpening, require_leaf, verify_leaf
 from protocol.words import (
-    NOTHING_ANSWER_WORDS,
-    NOTHING_CLAIM_WORDS,
+    NO_ANSWER_WORDS,
+    NO_CLAIM_WORDS,
     RECEIPT_BYTES,
     AnswerWords,
     ClaimWords,
@@ -80,8 +80,8 @@ class AnswerOpening:
         return self.answer
 
 
-NOTHING_CLAIM = ClaimOpening(NONE, NOTHING_CLAIM_WORDS, ())
-NOTHING_ANSWER = AnswerOpening(NONE, NOTHING_ANSWER_WORDS, ())
+NO_CLAIM = ClaimOpening(NONE, NO_CLAIM_WORDS, ())
+NO_ANSWER = AnswerOpening(NONE, NO_ANSWER_WORDS, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class DocumentOpening:
         return Document.decode(self.row)
 
 
-NOTHING_DOCUMENT = DocumentOpening(NONE, b"", ())
+NO_DOCUMENT = DocumentOpening(NONE, b"", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class EntryOpening:
         require(opens(root, node, self.index, self.proof, ENTRY_DEPTH), "an entry not committed")
 
 
-NOTHING_ENTRY = EntryOpening(0, False, 0, 0, 0, 0, ())
+NO_ENTRY = EntryOpening(0, False, 0, 0, 0, 0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +165,4 @@ class SubtotalOpening:
         return node.sum
 
 
-NOTHING_TEXT = TextOpening()
+NO_TEXT = TextOpening()

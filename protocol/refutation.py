@@ -1,5 +1,6 @@
 """A refutation: a proof, by a few openings, that a posted batch or shard lies."""
 
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from protocol.batch import Header
@@ -10,15 +11,15 @@ from protocol.openings import AnswerOpening, ClaimOpening
 from protocol.words import AnswerWords, ClaimWords
 
 
+@dataclass(frozen=True, slots=True)
 class Refutation:
-    """What every refutation of a batch has; its dataclass fields are the function's arguments."""
+    """What every refutation of a batch has; its fields, in order, are the function's arguments."""
 
-    __slots__ = ()
     KIND: ClassVar[Kind]
     contract: ClassVar[str]
     function: ClassVar[str]
 
-    batch: int
+    batch: int = field(default=0, kw_only=True)  # its number; must be set before it is sent
 
     def proves(self, header: Header, context: Context) -> bool:
         raise NotImplementedError

@@ -2,20 +2,20 @@
 
 from protocol.court import NO_ROOT, Context, Kind
 from protocol.openings import (
+    NO_ANSWER,
+    NO_CLAIM,
+    NO_DOCUMENT,
+    NO_ENTRY,
+    NO_TEXT,
     NONE,
-    NOTHING_ANSWER,
-    NOTHING_CLAIM,
-    NOTHING_DOCUMENT,
-    NOTHING_ENTRY,
-    NOTHING_TEXT,
 )
 from protocol.refutation import Refutation, convicts
 from protocol.refute_receipts import Forged, Repeated, Unfunded
 from protocol.refute_spans import Contributor, Earlier, Echo, Gap, Longer, Mismatch, Omitted
 from protocol.refute_sums import (
     Chain,
-    EntryWrong,
     Invented,
+    MissingEntry,
     Numbering,
     Order,
     Owned,
@@ -27,31 +27,31 @@ from protocol.refute_sums import (
 
 REFUTATIONS: tuple[type[Refutation], ...] = (
     *(Mismatch, Longer, Earlier, Omitted, Contributor, Echo),
-    *(Shape, Order, Owned, Paid, EntryWrong, Invented, Remainder, Numbering, Transition, Chain),
+    *(Shape, Order, Owned, Paid, MissingEntry, Invented, Remainder, Numbering, Transition, Chain),
     *(Forged, Unfunded, Repeated),
 )
 
 __all__ = [
     "NONE",
-    "NOTHING_ANSWER",
-    "NOTHING_CLAIM",
-    "NOTHING_DOCUMENT",
-    "NOTHING_ENTRY",
-    "NOTHING_TEXT",
+    "NO_ANSWER",
+    "NO_CLAIM",
+    "NO_DOCUMENT",
+    "NO_ENTRY",
     "NO_ROOT",
+    "NO_TEXT",
     "REFUTATIONS",
     "Chain",
     "Context",
     "Contributor",
     "Earlier",
     "Echo",
-    "EntryWrong",
     "Forged",
     "Gap",
     "Invented",
     "Kind",
     "Longer",
     "Mismatch",
+    "MissingEntry",
     "Numbering",
     "Omitted",
     "Order",

@@ -24,7 +24,6 @@ class Forged(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteForged"
 
-    batch: int
     answer: AnswerOpening
 
     def proves(self, header: Header, context: Context) -> bool:
@@ -45,7 +44,6 @@ class Unfunded(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteUnfunded"
 
-    batch: int
     answer: AnswerOpening
 
     def proves(self, header: Header, context: Context) -> bool:
@@ -66,7 +64,6 @@ class Repeated(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteRepeated"
 
-    batch: int
     answer: AnswerOpening
     other_batch: int
     other: AnswerOpening

@@ -31,7 +31,6 @@ class Mismatch(Refutation):
     contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteMismatch"
 
-    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     slot: int
@@ -60,7 +59,6 @@ class Longer(Refutation):
     contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteLonger"
 
-    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     shard: int
@@ -85,7 +83,6 @@ class Earlier(Refutation):
     contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteEarlier"
 
-    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     shard: int
@@ -125,10 +122,9 @@ class Omitted(Refutation):
     contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteOmitted"
 
-    batch: int
     answer: AnswerOpening
-    previous: ClaimOpening  # NOTHING_CLAIM where the answer has none before
-    next: ClaimOpening  # NOTHING_CLAIM where the answer has none after
+    previous: ClaimOpening  # NO_CLAIM where the answer has none before
+    next: ClaimOpening  # NO_CLAIM where the answer has none after
     gap: Gap
     output: TextOpening
     corpus: TextOpening
@@ -171,7 +167,6 @@ class Contributor(Refutation):
     contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteContributor"
 
-    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     slot: int
@@ -199,7 +194,6 @@ class Echo(Refutation):
     contract: ClassVar[str] = "SpanRefutations"
     function: ClassVar[str] = "refuteEcho"
 
-    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     place: int

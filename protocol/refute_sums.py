@@ -34,7 +34,6 @@ class Shape(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteShape"
 
-    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
 
@@ -55,7 +54,6 @@ class Order(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteOrder"
 
-    batch: int
     first: ClaimOpening
     second: ClaimOpening
 
@@ -73,7 +71,6 @@ class Owned(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteOwned"
 
-    batch: int
     claim: ClaimOpening
     other: ClaimOpening
 
@@ -96,10 +93,9 @@ class Paid(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refutePaid"
 
-    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
-    previous: ClaimOpening  # NOTHING_CLAIM for the first of the answer
+    previous: ClaimOpening  # NO_CLAIM for the first of the answer
 
     def proves(self, header: Header, context: Context) -> bool:
         claim, answer = open_claim(header, self.claim, self.answer)
@@ -115,14 +111,13 @@ class Paid(Refutation):
 
 
 @dataclass(frozen=True, slots=True)
-class EntryWrong(Refutation):
+class MissingEntry(Refutation):
     """A holder's payment is not where the claim says; or the claim names one for nothing."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteEntry"
 
-    batch: int
     claim: ClaimOpening
     answer: AnswerOpening
     slot: int
@@ -151,11 +146,8 @@ class Invented(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteInvented"
 
-    batch: int
     entry: EntryOpening
-    claim: (
-        ClaimOpening  # the one the entry names; for a remainder the answer's last, or NOTHING_CLAIM
-    )
+    claim: ClaimOpening  # the one the entry names; for a remainder the answer's last, or NO_CLAIM
     answer: AnswerOpening  # both are ignored where the entry is impossible by itself
 
     def proves(self, header: Header, context: Context) -> bool:
@@ -193,9 +185,8 @@ class Remainder(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteRemainder"
 
-    batch: int
     answer: AnswerOpening
-    last: ClaimOpening  # NOTHING_CLAIM without claims
+    last: ClaimOpening  # NO_CLAIM without claims
     entry: EntryOpening  # ignored where nothing is left, or less than nothing
 
     def proves(self, header: Header, context: Context) -> bool:
@@ -220,7 +211,6 @@ class Numbering(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteNumbering"
 
-    batch: int
     first: EntryOpening
     second: EntryOpening
 
@@ -242,7 +232,6 @@ class Transition(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteTransition"
 
-    batch: int
     contributor: int
     old: TotalOpening
     subtotal: SubtotalOpening
@@ -264,9 +253,8 @@ class Chain(Refutation):
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteChain"
 
-    batch: int
     first: AnswerOpening
-    second: AnswerOpening  # NOTHING_ANSWER to show the first or last one alone
+    second: AnswerOpening  # NO_ANSWER to show the first or last one alone
 
     def proves(self, header: Header, context: Context) -> bool:
         one = self.first.opened(header)

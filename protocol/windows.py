@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.codec import require
-from protocol.merkle import (
+from protocol.merkle import ByteTree, (
     HASH,
     LEAF_BYTES,
     TEXT,
@@ -67,3 +67,16 @@ def verify_leaf(body: Commitment, index: int, data: bytes, proof: Sequence[bytes
     step = LEAF_BYTES[body.kind]
     require(len(data) == min(step, body.size - index * step), f"leaf {index} of the wrong size")
     require_leaf(body.kind, body.root, body.count, index, data, proof)
+
+
+def open_text(
+    tree: ByteTree, data: bytes, start: int, end: int, *, before: bool = True
+) -> TextOpening:
+    """The leaves that hold bytes [start, end) of `data` and, if wanted, the byte before them."""
+    start = max(0, start - before)
+    first, last = start // TEXT_LEAF, max(start, end - 1) // TEXT_LEAF
+    leaves = [
+        (data[TEXT_LEAF * at : TEXT_LEAF * (at + 1)], tuple(tree.siblings(at)))
+        for at in (first, last)
+    ]
+    return TextOpening(*leaves[0], *(leaves[1] if last > first else (b"", ())))

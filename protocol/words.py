@@ -128,5 +128,5 @@ def decode_answer(words: bytes) -> AnswerWords:
     return AnswerWords(ReceiptWords(*values[:count]), *values[count:])
 
 
-NOTHING_CLAIM_WORDS = decode_claim(bytes(32 * len(_CLAIM)))
-NOTHING_ANSWER_WORDS = decode_answer(bytes(32 * len(_ANSWER)))
+NO_CLAIM_WORDS = decode_claim(bytes(32 * len(_CLAIM)))
+NO_ANSWER_WORDS = decode_answer(bytes(32 * len(_ANSWER)))
