@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.codec import require
-from protocol.merkle import ByteTree, (
+from protocol.merkle import (
     HASH,
     LEAF_BYTES,
     TEXT,
     TEXT_LEAF,
+    ByteTree,
     Commitment,
     depth_of,
     fold,
