@@ -1,6 +1,6 @@
 """A refutation: a proof, by a few openings, that a posted batch or shard lies."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from protocol.batch import Header
@@ -19,7 +19,7 @@ class Refutation:
     contract: ClassVar[str]
     function: ClassVar[str]
 
-    batch: int = field(default=0, kw_only=True)  # its number; must be set before it is sent
+    batch: int
 
     def proves(self, header: Header, context: Context) -> bool:
         raise NotImplementedError

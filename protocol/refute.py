@@ -14,8 +14,8 @@ from protocol.refute_receipts import Forged, Repeated, Unfunded
 from protocol.refute_spans import Contributor, Earlier, Echo, Gap, Longer, Mismatch, Omitted
 from protocol.refute_sums import (
     Chain,
+    EntryWrong,
     Invented,
-    MissingEntry,
     Numbering,
     Order,
     Owned,
@@ -27,7 +27,7 @@ from protocol.refute_sums import (
 
 REFUTATIONS: tuple[type[Refutation], ...] = (
     *(Mismatch, Longer, Earlier, Omitted, Contributor, Echo),
-    *(Shape, Order, Owned, Paid, MissingEntry, Invented, Remainder, Numbering, Transition, Chain),
+    *(Shape, Order, Owned, Paid, EntryWrong, Invented, Remainder, Numbering, Transition, Chain),
     *(Forged, Unfunded, Repeated),
 )
 
@@ -45,13 +45,13 @@ __all__ = [
     "Contributor",
     "Earlier",
     "Echo",
+    "EntryWrong",
     "Forged",
     "Gap",
     "Invented",
     "Kind",
     "Longer",
     "Mismatch",
-    "MissingEntry",
     "Numbering",
     "Omitted",
     "Order",

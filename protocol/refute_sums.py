@@ -111,7 +111,7 @@ class Paid(Refutation):
 
 
 @dataclass(frozen=True, slots=True)
-class MissingEntry(Refutation):
+class EntryWrong(Refutation):
     """A holder's payment is not where the claim says; or the claim names one for nothing."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
