@@ -1,4 +1,4 @@
-"""JSON-RPC to an Ethereum node over HTTP, each call with a deadline, each failure an error of ours."""
+"""JSON-RPC to an Ethereum node over HTTP: every call has a deadline, every failure is ours."""
 
 import itertools
 import json
