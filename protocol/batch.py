@@ -10,7 +10,7 @@ from protocol.merkle import ANSWER, BODY, CLAIM, TEXT, Commitment, Tree, byte_ro
 from protocol.parameters import HOLDERS_MAX
 from protocol.receipt import OUTPUT_MAX, PROMPT_MAX, Receipt
 from protocol.signature import SIGNATURE_BYTES
-from protocol.sumtree import SumTree, entry_position, entry_tree, total_tree
+from protocol.sumtree import ENTRY_BITS, ID_BITS, SumTree, entry_position, entry_tree, total_tree
 
 VERSION = 1
 BODY_CLAIMS_MAX = 200_000
@@ -132,6 +132,7 @@ class Body:
         reader.end()
         ids = [who for who, _ in totals]
         require(ids == sorted(set(ids)), "totals out of order")
+        require(not ids or ids[-1] >> ID_BITS == 0, "no such contributor")
         require(all(value for _, value in totals), "a total of zero")
         return cls(tuple(answers), tuple(texts), tuple(claims), tuple(entries), tuple(totals))
 
@@ -173,6 +174,7 @@ def _read_claim(reader: Reader) -> Claim:
 
 def _read_entry(reader: Reader) -> tuple[int, Entry]:
     contributor, number, answer, claim = (reader.uint(4) for _ in range(4))
+    require(contributor >> ID_BITS == 0 and number >> ENTRY_BITS == 0, "no such entry")
     return number, Entry(contributor, answer, claim, reader.uint(1), reader.uint(16))
 
 

@@ -1,9 +1,11 @@
 """What the contracts say, folded from their events: the one view of the chain that roles use."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, IntFlag
+from typing import Any, ClassVar
 
+from protocol import events as e
 from protocol.batch import Header
 from protocol.datanet import Shard
 from protocol.merkle import BODY, Commitment
@@ -48,6 +50,7 @@ class ShardRecord:
     curator: bytes
     deadline: int
     status: Status
+    publication: int = 0  # what demands of its leaves name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class AdapterRecord:
     shard_count: int
     weights_root: bytes
     weights_size: int
+    config_hash: bytes
     manifest_hash: bytes
     host_bps: int
     name: str
@@ -90,6 +94,7 @@ class Ledger:
     parameters: dict[int, Parameters] = field(default_factory=dict)
     nodes: dict[bytes, NodeRecord] = field(default_factory=dict)
     payouts: dict[int, bytes] = field(default_factory=dict)
+    signers: dict[int, bytes] = field(default_factory=dict)  # of contributions; these never move
     datanets: dict[int, DatanetRecord] = field(default_factory=dict)
     shards: dict[int, list[ShardRecord]] = field(default_factory=dict)
     bases: dict[bytes, str] = field(default_factory=dict)
@@ -101,7 +106,9 @@ class Ledger:
     funded: int = 0
     allocated: int = 0
     claimed: dict[int, int] = field(default_factory=dict)
-    stakes: dict[bytes, int] = field(default_factory=dict)
+    stakes: dict[bytes, int] = field(default_factory=dict)  # free stake, in wei
+    effective: dict[int, int] = field(default_factory=dict)  # parameter version -> time
+    last_post: int = 0  # time of the newest batch
 
     def by_role(self, role: RoleBit) -> Iterator[NodeRecord]:
         return (node for node in self.nodes.values() if node.roles & role)
@@ -129,12 +136,129 @@ class Ledger:
         return self.parameters[version]
 
     @property
+    def current_version(self) -> int:
+        return max(v for v, at in self.effective.items() if v == 1 or at <= self.time)
+
+    @property
     def current(self) -> Parameters:
-        return self.parameters[max(self.parameters)]
+        return self.parameters[self.current_version]
 
     def available(self, payer: bytes, host: bytes) -> int:
         """Wei that vouchers of `payer` can still take: nothing that is thawing counts."""
         return max(0, self.deposits.get((payer, host), 0) - self.thawing.get((payer, host), 0))
 
+    def begin(self, number: int, time: int) -> None:
+        """A confirmed block begins; its events follow."""
+        self.number, self.time = number, time
+
+    def apply(self, event: e.Event) -> None:
+        """Fold one event; events that no role looks at change nothing."""
+        if fold := self._FOLDS.get(type(event)):
+            fold(self, event)
+
+    def _shard(self, event: Any, status: Status) -> None:
+        rows = self.shards[event.datanet]
+        rows[event.index] = replace(rows[event.index], status=status)
+
+    def _published(self, event: e.ShardPublished) -> None:
+        shard = Shard(event.text_root, event.document_root, event.text_size, event.document_count)
+        row = ShardRecord(
+            event.datanet,
+            event.index,
+            shard,
+            event.curator,
+            event.deadline,
+            Status.PENDING,
+            event.publication,
+        )
+        rows = self.shards.setdefault(event.datanet, [])
+        rows[event.index :] = [row]  # the places of slashed and voided shards are given again
+
+    def _node(self, event: e.NodeRegistered | e.NodeUpdated) -> None:
+        roles = RoleBit(event.roles)
+        record = NodeRecord(event.operator, roles, event.peer_id, event.endpoint)
+        self.nodes[event.operator] = record
+
+    def _without_roles(self, event: e.NodeLeft | e.NodeSlashed) -> None:
+        self.nodes.pop(event.operator, None)
+
+    def _contributor(self, event: e.ContributorRegistered) -> None:
+        self.payouts[event.id] = self.signers[event.id] = event.payout
+
+    def _datanet(self, event: e.DatanetCreated) -> None:
+        self.datanets[event.datanet] = DatanetRecord(event.datanet, event.curator, event.name)
+
+    def _adapter(self, event: e.AdapterRegistered) -> None:
+        names = (item.name for item in fields(AdapterRecord))
+        record = AdapterRecord(*(getattr(event, name) for name in names))
+        self.adapters[event.adapter] = record
+
+    def _deposited(self, event: e.Deposited) -> None:
+        self.deposits[event.payer, event.host] = event.balance
+
+    def _thaw(self, event: e.ThawStarted) -> None:
+        self.thawing[event.payer, event.host] = event.amount
+
+    def _withdrawn(self, event: e.Withdrawn) -> None:
+        self.deposits[event.payer, event.host] -= event.amount
+        self.thawing.pop((event.payer, event.host), None)
+
+    def _redeemed(self, event: e.Redeemed) -> None:
+        self.redeemed[event.payer, event.host, event.adapter] = event.cumulative
+        self.deposits[event.payer, event.host] -= event.amount
+
+    def _staked(self, event: e.Staked) -> None:
+        self._stake(event.operator, event.amount)
+
+    def _stake(self, operator: bytes, amount: int) -> None:
+        self.stakes[operator] = self.stakes.get(operator, 0) + amount
+
+    def _posted(self, event: e.BatchPosted) -> None:
+        record = BatchRecord(
+            event.id, event.poster, event.header, event.deadline, event.version, Status.PENDING
+        )
+        self.batches[event.id], self.last_post = record, self.time
+
+    def _batch_slashed(self, event: e.BatchSlashed) -> None:
+        self.set_batch_status(event.id, Status.SLASHED)
+
+    def _batch_final(self, event: e.BatchFinalized) -> None:
+        self.set_batch_status(event.id, Status.FINAL)
+        self.allocated = event.allocated
+
     def set_batch_status(self, batch: int, status: Status) -> None:
         self.batches[batch] = replace(self.batches[batch], status=status)
+
+    def _proposed(self, event: e.ParametersProposed) -> None:
+        self.parameters[event.version] = event.values
+        self.effective[event.version] = event.effective_at
+
+    _FOLDS: ClassVar[dict[type, Callable[["Ledger", Any], None]]] = {
+        e.NodeRegistered: _node,
+        e.NodeUpdated: _node,
+        e.NodeLeft: _without_roles,
+        e.NodeSlashed: _without_roles,
+        e.ContributorRegistered: _contributor,
+        e.PayoutMoved: lambda self, event: self.payouts.update({event.id: event.payout}),
+        e.DatanetCreated: _datanet,
+        e.ShardPublished: _published,
+        e.ShardFinalized: lambda self, event: self._shard(event, Status.FINAL),
+        e.ShardSlashed: lambda self, event: self._shard(event, Status.SLASHED),
+        e.ShardVoided: lambda self, event: self._shard(event, Status.VOID),
+        e.BaseRegistered: lambda self, event: self.bases.update({event.base: event.name}),
+        e.AdapterRegistered: _adapter,
+        e.Deposited: _deposited,
+        e.ThawStarted: _thaw,
+        e.Withdrawn: _withdrawn,
+        e.Redeemed: _redeemed,
+        e.Funded: lambda self, event: setattr(self, "funded", event.funded),
+        e.Claimed: lambda self, event: self.claimed.update({event.id: event.cumulative}),
+        e.Staked: _staked,
+        e.UnbondStarted: lambda self, event: self._stake(event.operator, -event.amount),
+        e.Locked: lambda self, event: self._stake(event.operator, -event.amount),
+        e.Unlocked: lambda self, event: self._stake(event.operator, event.amount),
+        e.BatchPosted: _posted,
+        e.BatchSlashed: _batch_slashed,
+        e.BatchFinalized: _batch_final,
+        e.ParametersProposed: _proposed,
+    }

@@ -125,3 +125,10 @@ class Voucher(_Typed):
 
 def domain(chain_id: int, escrow: bytes) -> Domain:
     return Domain(DOMAIN_NAME, chain_id, escrow)
+
+
+def overlaps(one: Receipt, other: Receipt) -> bool:
+    """Whether two receipts are paid by the same part of one voucher."""
+    same = (one.payer, one.host, one.adapter) == (other.payer, other.host, other.adapter)
+    low = max(one.cumulative - one.amount, other.cumulative - other.amount)
+    return same and low < min(one.cumulative, other.cumulative)

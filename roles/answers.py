@@ -55,10 +55,3 @@ async def collect(ports: Ports) -> None:
             continue  # a host not yet confirmed here: its answer comes again by range sync
         if ports.store.get(PREFIX + digest) is None:
             keep(ports.store, digest, answer)
-
-
-def overlaps(one: Receipt, other: Receipt) -> bool:
-    """Whether two receipts are paid by the same part of one voucher."""
-    same = (one.payer, one.host, one.adapter) == (other.payer, other.host, other.adapter)
-    low = max(one.cumulative - one.amount, other.cumulative - other.amount)
-    return same and low < min(one.cumulative, other.cumulative)

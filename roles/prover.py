@@ -5,18 +5,19 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import trio
-from protocol.calls import FinalizeBatch, PostBatch
 
 from attribution.claims import Answered, build_body
 from attribution.corpus import Corpus
 from attribution.spans import spans_of
 from protocol.batch import Body, Header
+from protocol.calls import FinalizeBatch, PostBatch
 from protocol.errors import Temporary
 from protocol.ledger import Ledger, Status
 from protocol.merkle import BODY, Commitment
 from protocol.messages import Message, PaidAnswer
 from protocol.parameters import Parameters
-from roles.answers import attributable, collect, kept, overlaps
+from protocol.receipt import overlaps
+from roles.answers import attributable, collect, kept
 from roles.corpora import Corpora
 from roles.ports import Ports
 

@@ -46,7 +46,8 @@ def receipts(draw: st.DrawFn, text: Text | None = None) -> Receipt:
 vouchers = st.builds(Voucher, addresses, addresses, words, u128)
 holders = st.builds(Holder, u32, u64, u32, u32, u32)
 claims = st.builds(Claim, *[u32] * 8, who=st.lists(holders, max_size=4).map(tuple), paid=u128)
-entries = st.builds(Entry, u32, u32, u32, u8, u128)
+contributors, numbers = st.integers(0, 2**24 - 1), st.integers(0, 2**20 - 1)
+entries = st.builds(Entry, contributors, u32, u32, u8, u128)
 answers = st.builds(Answer, receipts(), signatures, u32, u32, u32)
 paid_answers = texts.flatmap(
     lambda text: st.builds(PaidAnswer, receipts(text), signatures, st.just(text))
@@ -58,11 +59,11 @@ verdicts = st.builds(Verdict, u64, words, st.sampled_from(Finding))
 def bodies(draw: st.DrawFn) -> Body:
     """Any decodable body; its leaves need not make sense together."""
     rows = draw(st.lists(answers, max_size=3))
-    ids = draw(st.lists(u32, max_size=4, unique=True).map(sorted))
+    ids = draw(st.lists(contributors, max_size=4, unique=True).map(sorted))
     return Body(
         tuple(rows),
         tuple(draw(texts) for _ in rows),
         tuple(draw(st.lists(claims, max_size=4))),
-        tuple(draw(st.lists(st.tuples(u32, entries), max_size=4))),
+        tuple(draw(st.lists(st.tuples(numbers, entries), max_size=4))),
         tuple((who, draw(st.integers(1, 2**128 - 1))) for who in ids),
     )

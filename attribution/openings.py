@@ -1,0 +1,102 @@
+"""Opens the leaves of a batch and of its texts, as refutations carry them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from attribution.corpus import Corpus
+from protocol.batch import Body, Trees
+from protocol.claims import Entry
+from protocol.merkle import TEXT, ByteTree
+from protocol.openings import (
+    AnswerOpening,
+    ClaimOpening,
+    DocumentOpening,
+    EntryOpening,
+    SubtotalOpening,
+    TotalOpening,
+)
+from protocol.parameters import Parameters
+from protocol.sumtree import ENTRY_BITS, SumTree, total_tree
+from protocol.windows import TextOpening, open_text
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch under examination, with all that its examiner holds."""
+
+    batch: int
+    body: Body
+    trees: Trees
+    digests: tuple[bytes, ...]  # of the receipts, in the order of the answers
+    corpora: Mapping[bytes, Corpus]  # by adapter
+    old_totals: Mapping[int, int]  # wei by contributor before this batch
+    parameters: Parameters
+
+    def answer(self, number: int) -> AnswerOpening:
+        row = self.body.answers[number]
+        return AnswerOpening.of(number, row, self.trees.answers.siblings(number))
+
+    def claim(self, number: int) -> ClaimOpening:
+        row = self.body.claims[number]
+        return ClaimOpening.of(number, row, self.trees.claims.siblings(number))
+
+    def output(self, answer: int, start: int, end: int) -> TextOpening:
+        """Bytes [start, end) of an answer and the byte before them."""
+        return open_text(self._outputs[answer], self.body.texts[answer].output, start, end)
+
+    def prompt(self, answer: int, start: int, end: int) -> TextOpening:
+        text = self.body.texts[answer].prompt
+        return open_text(ByteTree(TEXT, text), text, start, end, before=False)
+
+    def corpus(self, answer: int) -> Corpus:
+        return self.corpora[self.body.answers[answer].receipt.adapter]
+
+    def place(self, answer: int, shard: int, start: int, end: int) -> TextOpening:
+        """Bytes [start, end) of a shard and the byte before them."""
+        held = self.corpus(answer).shards[shard]
+        return open_text(held.text_tree, held.text, start, end)
+
+    def document(self, answer: int, shard: int, number: int) -> DocumentOpening:
+        held = self.corpus(answer).shards[shard]
+        siblings = tuple(held.document_tree.siblings(number))
+        return DocumentOpening(number, held.documents[number].encode(), siblings)
+
+    def entry(self, position: int) -> EntryOpening:
+        siblings = tuple(self.trees.entries.siblings(position))
+        row = self._entries.get(position)
+        if row is None:
+            return EntryOpening(position, False, 0, 0, 0, 0, siblings)
+        return EntryOpening(position, True, row.answer, row.claim, row.slot, row.value, siblings)
+
+    def entry_at(self, position: int) -> Entry | None:
+        return self._entries.get(position)
+
+    def subtotal(self, contributor: int) -> SubtotalOpening:
+        entries, below = self.trees.entries, ENTRY_BITS - 1
+        left, right = (entries.node(2 * contributor + side, below) for side in (0, 1))
+        return SubtotalOpening(left, right, tuple(entries.siblings(contributor, ENTRY_BITS)))
+
+    def new_total(self, contributor: int) -> TotalOpening:
+        value = dict(self.body.totals).get(contributor, 0)
+        return TotalOpening(value, tuple(self.trees.totals.siblings(contributor)))
+
+    def old_total(self, contributor: int) -> TotalOpening:
+        if not self.old_totals:
+            return TotalOpening(0, ())
+        value = self.old_totals.get(contributor, 0)
+        return TotalOpening(value, tuple(self._old.siblings(contributor)))
+
+    @cached_property
+    def _outputs(self) -> list[ByteTree]:
+        return [ByteTree(TEXT, text.output) for text in self.body.texts]
+
+    @cached_property
+    def _entries(self) -> dict[int, Entry]:
+        return {
+            entry.contributor << ENTRY_BITS | number: entry for number, entry in self.body.entries
+        }
+
+    @cached_property
+    def _old(self) -> SumTree:
+        return total_tree(self.old_totals)

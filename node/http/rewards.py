@@ -1,0 +1,83 @@
+"""What a contributor earned, for which words of which answer, and the proof to claim it with."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from node.http.datanets import failure, guarded
+from protocol.batch import Body
+from protocol.claims import REMAINDER
+from protocol.ledger import Status
+from protocol.sumtree import ID_BITS, total_tree
+from roles.answers import receipt_domain
+from roles.ports import Ports
+
+REASON_BYTES_MAX = 256  # of the words shown for one payment
+
+
+def routes(ports: Ports) -> list[BaseRoute]:
+    async def reward(request: Request) -> Response:
+        contributor = int(request.path_params["contributor"])
+        if contributor >> ID_BITS:
+            return failure(404, "not_found", f"no contributor has number {contributor}")
+        ledger = ports.chain.ledger
+        bodies = await final_bodies(ports)
+        totals = dict(bodies[-1][1].totals) if bodies else {}
+        tree = total_tree(totals)
+        cumulative = totals.get(contributor, 0)
+        claimed = ledger.claimed.get(contributor, 0)
+        return JSONResponse(
+            {
+                "contributor": contributor,
+                "cumulative": str(cumulative),
+                "claimed": str(claimed),
+                "due": str(cumulative - claimed),
+                "root": tree.root.hash.hex(),
+                "proof": [[node.hash.hex(), str(node.sum)] for node in tree.siblings(contributor)],
+                "reasons": [
+                    reason
+                    for number, body in bodies
+                    for reason in reasons(ports, number, body, contributor)
+                ],
+            }
+        )
+
+    return [Route("/v1/rewards/{contributor:int}", guarded(reward))]
+
+
+async def final_bodies(ports: Ports) -> list[tuple[int, Body]]:
+    """(number, body) of every final batch, oldest first."""
+    found = []
+    for record in ports.chain.ledger.batches.values():
+        if record.status is Status.FINAL:
+            body = Body.decode(await ports.bodies.fetch(record.header.body))
+            found.append((record.batch, body))
+    return found
+
+
+def reasons(ports: Ports, batch: int, body: Body, contributor: int) -> list[dict[str, Any]]:
+    """Why each payment of a batch was made: answer, words, document, amount in wei."""
+    found = []
+    domain = receipt_domain(ports.chain.ledger)
+    for _, entry in body.entries:
+        if entry.contributor != contributor:
+            continue
+        answer, text = body.answers[entry.answer], body.texts[entry.answer]
+        reason = {
+            "batch": batch,
+            "receipt": answer.receipt.digest(domain).hex(),
+            "amount": str(entry.value),
+        }
+        if entry.claim == REMAINDER:
+            reason["words"] = None  # what no source earned goes to the treasury
+        else:
+            claim = body.claims[entry.claim]
+            holder = claim.who[entry.slot]
+            words = text.output[claim.start : claim.end][:REASON_BYTES_MAX]
+            reason |= {"words": words.decode(errors="replace"), "start": claim.start}
+            reason |= {"length": claim.length, "bytes": claim.owned, "holders": len(claim.who)}
+            reason |= {"shard": holder.shard, "document": holder.document}
+        found.append(reason)
+    return found

@@ -1,0 +1,130 @@
+"""Validator: recomputes what others post, says what it found, refutes what is wrong on chain."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import trio
+
+from attribution.corpus import Corpus
+from attribution.fraud import find_fraud
+from attribution.openings import Case
+from protocol.batch import Body
+from protocol.calls import RefuteEquivocation
+from protocol.errors import Malformed, Temporary
+from protocol.ledger import BatchRecord, Ledger, Status
+from protocol.messages import Finding, Message, PaidAnswer, Verdict
+from protocol.parameters import Parameters
+from protocol.receipt import overlaps
+from roles.answers import collect, kept, receipt_domain
+from roles.corpora import Corpora
+from roles.ports import Ports
+
+JUDGED = b"judged/"
+
+
+@dataclass(frozen=True)
+class Validator:
+    consumes: ClassVar[tuple[type[Message], ...]] = (PaidAnswer,)
+    emits: ClassVar[tuple[type[Message], ...]] = (Verdict,)
+
+    corpora: Corpora = field(default_factory=Corpora)
+
+    async def run(self, ports: Ports) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(collect, ports)
+            async for _ in ports.chain.heads():
+                batch = ports.chain.ledger.pending_batch()
+                if batch is not None and not _judged(ports, batch):
+                    await self._judge(ports, batch)
+                await self._equivocations(ports)
+
+    async def _judge(self, ports: Ports, batch: BatchRecord) -> None:
+        """Recompute a batch; the verdict is written down only after what follows from it."""
+        try:
+            case = await examine(ports, self.corpora, batch)
+        except Malformed as error:  # its roots are not those of any body that we can have
+            await _say(ports, batch, Finding.CANNOT_TELL)
+            raise Temporary(f"batch {batch.batch}: {error}") from None
+        redeemed = dict(ports.chain.ledger.redeemed)
+        final = [await examine(ports, self.corpora, old) for old in _final(ports.chain.ledger)]
+        refutation = await ports.compute(find_fraud, case, redeemed, final)
+        if refutation is not None:
+            await ports.chain.intend(_intent(batch), refutation)
+        await _say(ports, batch, Finding.INVALID if refutation else Finding.VALID)
+        ports.store.write({_key(batch): type(refutation).__name__.encode()}, sync=True)
+
+    async def _equivocations(self, ports: Ports) -> None:
+        """Two receipts of one host for one part of a voucher cost him his bond."""
+        receipts = list(kept(ports.store))
+        for at, (digest, answer) in enumerate(receipts):
+            for twin, other in receipts[:at]:
+                if overlaps(answer.receipt, other.receipt):
+                    call = RefuteEquivocation(
+                        answer.receipt, answer.signature, other.receipt, other.signature
+                    )
+                    key = f"equivocation/{twin.hex()[:16]}/{digest.hex()[:16]}"
+                    await ports.chain.intend(key, call)
+
+
+def _intent(batch: BatchRecord) -> str:
+    return f"refute/{batch.batch}/{batch.header.data_root.hex()[:16]}"
+
+
+def _key(batch: BatchRecord) -> bytes:
+    return JUDGED + batch.batch.to_bytes(8, "big") + batch.header.data_root
+
+
+def _judged(ports: Ports, batch: BatchRecord) -> bool:
+    return ports.store.get(_key(batch)) is not None
+
+
+def _final(ledger: Ledger) -> list[BatchRecord]:
+    return [batch for batch in ledger.batches.values() if batch.status is Status.FINAL]
+
+
+async def _say(ports: Ports, batch: BatchRecord, finding: Finding) -> None:
+    await ports.gossip.publish(Verdict(batch.batch, batch.header.answers_root, finding))
+
+
+async def examine(ports: Ports, corpora: Corpora, batch: BatchRecord) -> Case:
+    """Fetch all that a batch is judged by.
+
+    `Temporary` while something cannot be had, `Malformed` if the body is not what was posted.
+    """
+    ledger = ports.chain.ledger
+    wire = await ports.bodies.fetch(batch.header.body)
+    body = Body.decode(wire)
+    needed = {answer.receipt.adapter for answer in body.answers} & ledger.adapters.keys()
+    held = {name: await corpora.of_adapter(ports, ledger.adapters[name]) for name in needed}
+    old = await totals_before(ports, batch)
+    digests = tuple(a.receipt.digest(receipt_domain(ledger)) for a in body.answers)
+    rules = ledger.parameters[batch.version]
+    return await ports.compute(build_case, batch, body, wire, digests, held, old, rules)
+
+
+async def totals_before(ports: Ports, batch: BatchRecord) -> dict[int, int]:
+    """Cumulative wei by contributor when `batch` was posted."""
+    before = [b for b in _final(ports.chain.ledger) if b.batch < batch.batch]
+    if not before:
+        return {}
+    return dict(Body.decode(await ports.bodies.fetch(before[-1].header.body)).totals)
+
+
+def build_case(
+    batch: BatchRecord,
+    body: Body,
+    wire: bytes,
+    digests: tuple[bytes, ...],
+    corpora: Mapping[bytes, Corpus],
+    old_totals: Mapping[int, int],
+    parameters: Parameters,
+) -> Case:
+    """A case over the posted trees; `Malformed` if the body does not give them."""
+    trees = body.trees()
+    if trees.header(wire) != batch.header:
+        raise Malformed("the body that was published has other roots than the batch")
+    for answer, text in zip(body.answers, body.texts, strict=True):
+        if not text.matches(answer.receipt):
+            raise Malformed("a text that is not what its receipt commits to")
+    return Case(batch.batch, body, trees, digests, corpora, old_totals, parameters)
