@@ -32,8 +32,9 @@ USAGE = """usage: python3 make.py TARGET [ARGUMENTS]
 def main(arguments: list[str]) -> int:
     targets = {"setup": [], "check": CHECK, "test": TEST, "demo": DEMO, "testnet": TESTNET}
     if not arguments or arguments[0] not in {*targets, "bench"}:
-        print(USAGE, end="", file=sys.stderr if arguments else sys.stdout)
-        return 2 if arguments and arguments[0] not in ("-h", "--help", "help") else 0
+        wrong = arguments and arguments[0] not in ("-h", "--help", "help")
+        print(USAGE, end="", file=sys.stderr if wrong else sys.stdout)
+        return 2 if wrong else 0
     setup()
     target, rest = arguments[0], arguments[1:]
     commands = bench() if target == "bench" else targets[target]

@@ -114,7 +114,7 @@ def test_refuses_what_is_no_text(file: Path) -> None:
 def test_settings_are_frozen(file: Path) -> None:
     file.write_text(GOOD)
     with pytest.raises(ValueError, match="frozen"):
-        load(file).network = "other"  # type: ignore[misc]
+        load(file).network = "other"
 
 
 def test_every_shipped_network_loads() -> None:
