@@ -48,7 +48,8 @@ class ClaimWords(NamedTuple):
 
     def words(self) -> bytes:
         """Solidity's abi.encode of the struct."""
-        return b"".join(map(word, (*self[:9], *chain(*self.who), self.paid)))
+        numbers = (*self[:9], *chain(*self.who), self.paid)
+        return b"".join(word(number) for number in numbers)
 
 
 class ReceiptWords(NamedTuple):
@@ -93,7 +94,8 @@ class AnswerWords(NamedTuple):
 
     def words(self) -> bytes:
         """Solidity's abi.encode of the struct."""
-        return b"".join(map(word, (*self.receipt, *self[1:])))
+        values: tuple[int | bytes, ...] = (*self.receipt, *self[1:])
+        return b"".join(word(value) for value in values)
 
 
 def _decode(words: bytes, kinds: Sequence[str]) -> list[Any]:
