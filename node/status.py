@@ -11,6 +11,7 @@ from node.exits import Occupied, WrongSettings
 
 ANSWER_BYTES_MAX = 4 << 20
 TIMEOUT = 5.0
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our own node: no proxy
 
 
 def fetch(settings: Settings) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def fetch(settings: Settings) -> dict[str, Any]:
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/status"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+        with DIRECT.open(url, timeout=TIMEOUT) as answer:
             report = json.loads(answer.read(ANSWER_BYTES_MAX))
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", None) or error

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import trio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from node.metrics import CONTENT_TYPE, Metrics
+from node.supervisor import State
 
 UNAVAILABLE = 503
 
@@ -51,6 +53,30 @@ def routes(report: Report, metrics: Metrics) -> list[BaseRoute]:
         Route("/ready", ready),
         Route("/status", status),
         Route("/metrics", scrape),
+    ]
+
+
+def duty_rows(states: Sequence[State]) -> list[dict[str, Any]]:
+    """The duties as `/status` shows them and `openledger status` prints them."""
+    now = trio.current_time()
+    return [
+        {
+            "name": state.name,
+            "condition": state.condition,
+            "seconds": round(now - state.since, 1),
+            "restarts": state.restarts,
+            "error": state.error,
+        }
+        for state in states
+    ]
+
+
+def not_running(states: Sequence[State]) -> list[str]:
+    """A reason for each duty that does not run."""
+    return [
+        f"{state.name} is {state.condition}" + (f": {state.error}" if state.error else "")
+        for state in states
+        if not state.good
     ]
 
 

@@ -1,8 +1,10 @@
 """The HTTP server answers probes, bounds its clients, and ends in order."""
 
+import re
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,13 +13,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from config.settings import Http
+from config.settings import Http, Settings
 from node.exits import Occupied
 from node.http import health, limits, server
 from node.metrics import Metrics
+from node.status import fetch, render
+from node.supervisor import State
 
 SETTINGS = Http(listen="127.0.0.1:0", body_bytes_max=1024, requests_max=2)
-Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+RETRYING = State("host", "retrying", restarts=2, error="rpc down")
 
 
 async def length(request: Request) -> Response:
@@ -40,7 +44,11 @@ async def serving(
         not_alive=tuple,
         not_ready=lambda: reasons,
         not_earning=lambda: ("no adapter is registered with you",),
-        status=lambda: {"network": "devnet", "duties": []},
+        status=lambda: {
+            "network": "devnet",
+            "chain": {"head": 9},
+            "duties": health.duty_rows([RETRYING]),
+        },
     )
     routes = [
         *health.routes(report, metrics),
@@ -78,6 +86,23 @@ async def test_not_ready_says_why() -> None:
     assert ready.status_code == 503
     assert ready.json() == {"ready": False, "reasons": ["no peers"]}
     assert status["not_earning"][0] == "no peers"
+
+
+async def test_the_status_command_reads_what_the_node_says() -> None:
+    async with serving(reasons=health.not_running([RETRYING])) as client:
+        port = client.base_url.port
+        settings = Settings(
+            network="devnet",
+            data_dir=Path("/nowhere"),
+            roles=("host",),
+            http=Http(listen=f"0.0.0.0:{port}"),
+        )
+        report = await trio.to_thread.run_sync(fetch, settings)
+
+    text = render(report)
+    assert "network: devnet\nready: False\nchain: head 9\n" in text
+    assert re.search(r"duty host: retrying for \d+ s, 2 restarts \(rpc down\)", text)
+    assert "not earning: host is retrying: rpc down\nnot earning: no adapter" in text
 
 
 async def test_a_body_at_the_limit_passes_and_one_byte_more_does_not() -> None:
