@@ -37,9 +37,8 @@ class LocalSigner:
         return sign(self.secret, digest)
 
     def p2p_secret(self) -> bytes:
-        """The secp256k1 secret of the libp2p identity: one backup keeps both."""
-        number = int.from_bytes(keccak(P2P_DOMAIN + b"|" + self.secret), "big")
-        return (number % (ORDER - 1) + 1).to_bytes(32, "big")
+        """The 32 bytes behind the libp2p identity: one backup keeps both."""
+        return bytes(keccak(P2P_DOMAIN + b"|" + self.secret))
 
 
 def new_secret() -> bytes:
