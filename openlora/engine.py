@@ -1,9 +1,11 @@
 """Many adapters on one base model: answers join and leave a running batch, token by token.
 
-The engine does nothing by itself: its owner calls `step()` while it is `busy`, from one thread at a
-time (`openlora.dispatch` does so under trio).
+The engine does nothing by itself: its owner calls `step()` while it is `busy`, in any thread
+(`openlora.dispatch` does so under trio).  `submit` and `cancel` are quick and may be called while a
+step runs elsewhere; `load` waits for it.
 """
 
+import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,8 +61,9 @@ class Engine:
         self._rows = rows
         self._waiting: deque[_Answer] = deque()
         self._running: list[_Answer] = []  # place in the list = row in the memory
-        self._cancelled: set[int] = set()
+        self._cancels: deque[int] = deque()
         self._tickets = 0
+        self._lock = threading.Lock()  # of everything but the two queues
 
     @property
     def context(self) -> int:
@@ -83,7 +86,8 @@ class Engine:
         slots are in use.  From then on `path` is known: an evicted adapter is read and verified
         again when a request names it.
         """
-        self._shelf.load(adapter_id, path)
+        with self._lock:
+            self._shelf.load(adapter_id, path)
 
     def tokens_of(self, text: str) -> list[int]:
         """The prompt tokens of `text`, as the model reads and the client pays them."""
@@ -127,10 +131,14 @@ class Engine:
 
     def cancel(self, ticket: int) -> None:
         """Forget an answer at the next step; nothing more is said about it."""
-        self._cancelled.add(ticket)
+        self._cancels.append(ticket)
 
     def step(self) -> list[Happened]:
         """Generate one token of every running answer, let waiting ones in; what happened."""
+        with self._lock:
+            return self._step()
+
+    def _step(self) -> list[Happened]:
         self._drop_cancelled()
         happened, joining = self._admit()
         answers = [*self._running, *joining]
@@ -208,11 +216,13 @@ class Engine:
         return happened
 
     def _drop_cancelled(self) -> None:
-        if self._cancelled:
-            kept = (answer for answer in self._waiting if answer.ticket not in self._cancelled)
-            self._waiting = deque(kept)
-            self._leave(self._cancelled)
-            self._cancelled = set()
+        cancelled = {self._cancels.popleft() for _ in range(len(self._cancels))}
+        if cancelled:
+            for _ in range(len(self._waiting)):  # not by iteration: `submit` may append meanwhile
+                answer = self._waiting.popleft()
+                if answer.ticket not in cancelled:
+                    self._waiting.append(answer)
+            self._leave(cancelled)
 
     def _leave(self, tickets: set[int]) -> None:
         """Free the rows of ended answers; the last row moves into each gap."""
