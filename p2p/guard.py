@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any, cast
 
 import libp2p.pubsub.pubsub as pubsub_module
+import libp2p.stream_muxer.muxer_multistream as muxer_multistream
 import trio
 from libp2p.abc import IHost, IMuxedConn, INetStream
 from libp2p.host.basic_host import BasicHost
@@ -58,8 +59,8 @@ _PRIVATE = {
 log = logging.getLogger(__name__)
 
 
-def check_version() -> None:
-    """Refuse to start on a libp2p whose inside this file does not know."""
+def prepare_libp2p() -> None:
+    """Refuse to start on a libp2p whose inside this file does not know; set what has no setter."""
     found = version("libp2p")
     missing = [
         f"{kind.__name__}.{name}"
@@ -70,7 +71,9 @@ def check_version() -> None:
     if found != LIBP2P_VERSION or missing:
         lacks = f", lacks {', '.join(missing)}" if missing else ""
         raise RuntimeError(f"libp2p {LIBP2P_VERSION} is needed: found {found}{lacks}")
-    # The queue's size is no parameter anywhere: 32 loses 284 messages of a burst of 300.
+    # Two things are no parameters anywhere, so they are replaced in the modules that use them: the
+    # queue's size (32 loses 284 messages of a burst of 300), and the class of the muxer.
+    vars(muxer_multistream)["Yamux"] = GuardedYamux
     vars(pubsub_module)["RpcQueue"] = functools.partial(RpcQueue, max_size=QUEUE_MAX)
 
 
@@ -205,11 +208,17 @@ def guard_connections(
     serial = iter(range(2**63))
 
     async def admitting(muxed: IMuxedConn, direction: str = "unknown") -> Any:
-        if not admitted(muxed.peer_id.to_bytes()):
+        peer = muxed.peer_id.to_bytes()
+        if not admitted(peer):
             standing.count("refused:connection")
             await close(muxed)
             raise SwarmException("this peer is not admitted")
-        return await add_conn(muxed, direction)
+        connection = await add_conn(muxed, direction)
+        if not admitted(peer):  # several strangers for the last place, all at once
+            standing.count("refused:connection")
+            await close(connection)
+            raise SwarmException("this peer is one too many")
+        return connection
 
     async def accept(read_write_closer: ReadWriteCloser, maddr: Any) -> None:
         if len(half_open) >= HANDSHAKES_MAX:

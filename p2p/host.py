@@ -32,9 +32,9 @@ from multiaddr import Multiaddr
 from p2p.guard import (
     GuardedPubsub,
     GuardedYamux,
-    check_version,
     guard_connections,
     guard_streams,
+    prepare_libp2p,
     quiet,
 )
 from p2p.identity import key_pair
@@ -87,7 +87,7 @@ async def run_host(
     `Temporary` if the port is taken: libp2p sets SO_REUSEPORT, with which two daemons would share
     one port in silence.
     """
-    check_version()
+    prepare_libp2p()
     _silence()
     address = _probed(listen)
     host, network = _build(key_pair(secret), address)
@@ -150,7 +150,7 @@ def _build(pair: KeyPair, address: Multiaddr) -> tuple[BasicHost, Swarm]:
             key_pair=pair,
             listen_addrs=[address],
             sec_opt={NOISE: noise},  # the default would also accept plaintext
-            muxer_opt={TProtocol(YAMUX): GuardedYamux},
+            muxer_opt={TProtocol(YAMUX): GuardedYamux},  # and no mplex
             connection_config=connections,
             enable_metrics=False,  # a full metrics channel that nobody reads stalls the node
             negotiate_timeout=int(NEGOTIATION_SECONDS),

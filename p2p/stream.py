@@ -41,7 +41,10 @@ async def open_stream(
 async def read_exactly(stream: INetStream, size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
-        piece = await stream.read(min(size - len(data), READ_BYTES))
+        try:
+            piece = await stream.read(min(size - len(data), READ_BYTES))
+        except Exception as error:  # see open_stream
+            raise Temporary(f"the stream failed: {error!r}") from error
         if not piece:
             raise Temporary(f"the stream ended after {len(data)} of {size} bytes")
         data += piece

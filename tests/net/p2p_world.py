@@ -21,7 +21,7 @@ from protocol.signature import address_of, sign
 
 CHAIN, FORK = 31337, b"\x00\x00\x00\x01"
 ANY_PORT = "/ip4/127.0.0.1/tcp/0"
-PATIENCE = 20.0  # nothing is asserted about time; this only ends a test that would hang
+PATIENCE = 10.0  # nothing is asserted about time; this only ends a test that would hang
 
 
 @dataclass(frozen=True, slots=True)
