@@ -95,8 +95,11 @@ def check(
 def run(file: File) -> None:
     """Run the node in the foreground until SIGTERM or Ctrl-C."""
     from config.settings import load
+    from node.logs import configure
 
-    _call("node.wiring", "run", load(file))
+    settings = load(file)
+    configure(settings.log.level, settings.log.format)
+    _call("node.wiring", "run", settings)
 
 
 @app.command()

@@ -4,7 +4,11 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -164,6 +168,50 @@ def test_check_online_names_a_silent_chain(file: Path, capsys: Captured) -> None
     assert "does not answer eth_chainId: [Errno 111] Connection refused" in capsys.readouterr().err
 
 
+@contextmanager
+def chain(chain_id: int, balance: int) -> Iterator[str]:
+    """A JSON-RPC server that knows two answers; its URL."""
+    answers = {"eth_chainId": hex(chain_id), "eth_getBalance": hex(balance)}
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": answers[asked["method"]]})
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "balance", "code", "message"),
+    [
+        (31337, 1, exits.OK, ""),
+        (31337, 0, exits.CHAIN, "has no funds on chain 31337; send it OPEN"),
+        (1, 1, exits.CHAIN, "is chain 1, network devnet is 31337"),
+    ],
+)
+def test_check_online_asks_the_chain(
+    file: Path, capsys: Captured, chain_id: int, balance: int, code: int, message: str
+) -> None:
+    with chain(chain_id, balance) as url:
+        file.write_text(GOOD + f'[chain]\nrpc_url = "{url}"\n')
+
+        assert main(["check", "--online", str(file)]) == code
+    assert message in capsys.readouterr().err
+
+
 def test_status_of_a_node_that_does_not_run(file: Path, capsys: Captured) -> None:
     with socket.create_server(("127.0.0.1", 0)) as quiet:
         port = quiet.getsockname()[1]
@@ -201,6 +249,7 @@ def test_how_run_ends(
         raise error
 
     monkeypatch.setattr(cli, "import_module", lambda name: SimpleNamespace(run=run))
+    monkeypatch.setattr("node.logs.configure", lambda level, form: None)
 
     assert main(["run", str(file)]) == code
     said = capsys.readouterr().err
