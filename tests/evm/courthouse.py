@@ -1,0 +1,116 @@
+"""The world of `tests.courtroom` on a real chain: everybody registered, one batch already final."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+from protocol import calls
+from protocol.batch import Body, Text
+from protocol.datanet import domain as datanet_domain
+from protocol.datanet import shard_of
+from protocol.events import BatchFinalized, BatchPosted, BatchSlashed
+from protocol.parameters import OPEN
+from protocol.receipt import Voucher, domain
+from protocol.refute import Refutation
+from protocol.signature import address_of, sign
+from tests.courtroom import (
+    ADAPTER,
+    BASE,
+    CONTRIBUTORS,
+    HOST,
+    PAYER,
+    PHRASES,
+    REDEEMED,
+    RULES,
+    World,
+    contributor_secret,
+    header_of,
+    secret,
+)
+
+PROVER, VALIDATOR, CURATOR = (address_of(secret(n)) for n in ("prover", "validator", "curator"))
+ZERO = bytes(32)
+
+
+class Courthouse:
+    """`chain` with the world's corpus final, its vouchers paid, and batch 1 final."""
+
+    def __init__(self, kind: Any) -> None:
+        self.chain = chain = kind(RULES)
+        for who in (PROVER, VALIDATOR, CURATOR, PAYER, HOST):
+            chain.give(who)
+        for number in range(1, CONTRIBUTORS + 1):
+            who = address_of(contributor_secret(number))
+            chain.send(calls.RegisterContributor(who), CURATOR)
+        for who in (PROVER, CURATOR):
+            chain.send(calls.Stake(who, value=10**6 * OPEN), who)
+        self.world = World(
+            domain(chain.id, chain.addresses["InferenceEscrow"]),
+            self._publish(),
+        )
+        self._pay()
+        paid = [(Text(b"", PHRASES[n] + b" " + PHRASES[n + 1]), OPEN) for n in range(2)]
+        case = self.world.case(1, self.world.body(self.world.answered(paid)))
+        self.post(case.body)
+        chain.warp(RULES.window)
+        assert next(type(e) for e in self.send(calls.FinalizeBatch(1))) is BatchFinalized
+        self.world = self.world.after(case)
+        self.paid = 2 * OPEN
+
+    def send(self, call: Any, sender: bytes = PROVER) -> list[Any]:
+        return list(self.chain.send(call, sender))
+
+    def anchor(self) -> AbstractContextManager[None]:
+        """What happens inside is undone."""
+        scope: AbstractContextManager[None] = self.chain.env.anchor()
+        return scope
+
+    def post(self, body: Body) -> int:
+        """The number of the batch."""
+        header = body.trees().header(body.encode())
+        posted = [e for e in self.send(calls.PostBatch(header)) if isinstance(e, BatchPosted)]
+        assert posted[0].header == header
+        return posted[0].id
+
+    def verdict(self, refutation: Refutation) -> BatchSlashed | None:
+        """What the contracts say to a refutation; undone afterwards."""
+        with self.anchor():
+            try:
+                events = self.send(refutation, VALIDATOR)
+            except Exception as error:
+                if type(error).__name__ != "Reverted":
+                    raise
+                return None
+        return next(event for event in events if isinstance(event, BatchSlashed))
+
+    def _publish(self) -> Any:
+        from tests.courtroom import shards
+
+        where = datanet_domain(self.chain.id, self.chain.addresses["DatanetRegistry"])
+        self.send(calls.CreateDatanet("texts"), CURATOR)
+        bodies = shards(where)
+        for text, table in bodies:
+            self.send(calls.PublishShard(1, shard_of(text, table)), CURATOR)
+        self.chain.warp(RULES.datanet_window)
+        for number in range(len(bodies)):
+            self.send(calls.FinalizeShard(1, number), CURATOR)
+        return bodies
+
+    def _pay(self) -> None:
+        self.send(calls.RegisterBase(BASE, "base", value=OPEN), CURATOR)
+        self.send(
+            calls.RegisterAdapter(
+                ADAPTER, BASE, 1, 2, ZERO, 1, ZERO, ZERO, 5000, "adapter", value=OPEN
+            ),
+            CURATOR,
+        )
+        self.send(calls.Deposit(HOST, value=REDEEMED), PAYER)
+        voucher = Voucher(PAYER, HOST, ADAPTER, REDEEMED)
+        signature = sign(secret("payer"), voucher.digest(self.world_domain))
+        self.send(calls.Redeem((calls.SignedVoucher.of(voucher, signature),)), HOST)
+
+    @property
+    def world_domain(self) -> Any:
+        return domain(self.chain.id, self.chain.addresses["InferenceEscrow"])
+
+
+__all__ = ["Courthouse", "header_of"]
