@@ -14,6 +14,7 @@ from libp2p.utils import encode_uvarint, encode_varint_prefixed
 
 from p2p.host import run_host
 from p2p.identity import key_pair, peer_id
+from p2p.limits import Rate
 from p2p.network import Network
 from p2p.standing import Standing
 from protocol.envelope import seal
@@ -312,18 +313,34 @@ async def test_half_open_streams_are_reaped(world: World, monkeypatch: pytest.Mo
             await until(lambda: not victim.peers._active)
 
 
-async def test_flood_is_banned_and_stays_banned(world: World) -> None:
+async def flood(victim: Network, frames: bytes) -> None:
+    with contextlib.suppress(Exception):
+        async with attacker(BAD, victim) as (host, victim_id):
+            stream = await host.new_stream(victim_id, [TProtocol(MESHSUB)])
+            await stream.write(frames)
+            await trio.sleep_forever()
+
+
+async def test_flood_is_banned_and_stays_banned(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A flooder loses his place, honest gossip goes on, and a restart does not forgive."""
+    monkeypatch.setattr("p2p.guard.RPC_RATE", Rate(per_second=50, burst=100))
     async with world.node(1) as victim, world.node(2, [victim.address]) as honest:
         await meshed(victim, honest)
         inbox = victim.gossip.subscribe(Note)
-        frames = [message(victim, b"x" * 100, number) for number in range(4000)]
+        frames = [
+            message(victim, sealed(victim, b"note:flood%d" % number, number), number)
+            for number in range(1000)
+        ]
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(shoot, victim, BAD, MESHSUB, frames)
+            nursery.start_soon(flood, victim, b"".join(frames))
             for number in range(10):
                 await honest.gossip.publish(Note(b"%d" % number))
                 await heard(inbox, b"%d" % number)
-        await until(lambda: peer_id(secret(BAD)) in victim.standing.banned_peers())
+            await until(lambda: peer_id(secret(BAD)) in victim.standing.banned_peers())
+            nursery.cancel_scope.cancel()
+        assert victim.standing.counts["offence:flood"] >= 400
         await until(lambda: peer_id(secret(BAD)) not in victim.peers.connected())
         assert victim.standing.points(honest.peer) == 0
     async with world.node(1) as victim:
