@@ -46,10 +46,8 @@ class Clock(Protocol):
 
 class Outbox:
     """The one sender of one account. Intents are taken up in order: one that the contract refuses
-    while others are in flight waits for them, because it may build on what they do.
-
-    An account used by a second program still works: a nonce taken by a stranger's transaction is
-    noticed when that is confirmed, and only then does the intent get another.
+    while others are in flight waits for them, because it may build on what they do. A nonce that a
+    second program used is noticed when that is confirmed; only then does the intent get another.
     """
 
     def __init__(
@@ -113,7 +111,7 @@ class Outbox:
         return known[1]
 
     async def outcome(self, key: str) -> Outcome:
-        """Wait until the intent has ended; the caller sets the deadline."""
+        """Wait for the end; the caller sets the deadline."""
         while (ended := self.result(key)) is None:
             await self._ended.wait()
         return ended
@@ -143,19 +141,15 @@ class Outbox:
     async def step(self) -> None:
         """Look at the chain once and do what follows from it."""
         await self._same_chain()
-        problem_before, self._problem = self._problem, None
+        self._problem = None
         if not self._open:
             return
-        try:
-            head = number(await self._node.call("eth_blockNumber"))
-            count = await self._count("latest")
-            await self._revive(count)
-            for intent in self._in_flight():
-                await self._follow(intent, head, count)
-            await self._take_up(count)
-        except Temporary:
-            self._problem = self._problem or problem_before
-            raise
+        head = number(await self._node.call("eth_blockNumber"))
+        count = await self._count("latest")
+        await self._revive(count)
+        for intent in self._in_flight():
+            await self._follow(intent, head, count)
+        await self._take_up(count)
 
     # the chain this store belongs to
 
