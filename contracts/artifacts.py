@@ -1,4 +1,4 @@
-"""Write or check the committed artifacts: `python -m contracts.artifacts write | check`.
+"""Write or check the committed artifacts: `python -m contracts.artifacts write [file] | check`.
 
 An artifact is the ABI and the creation code of one contract; the manifest says which compiler made
 it of which sources. The compiler is npm's wasm solc behind `tools/solc` (`npm ci` in this folder).
@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES, MODULES, ARTIFACTS = HERE / "src", HERE / "node_modules", HERE / "artifacts"
 CODE_MAX = 24_576  # bytes of a deployed contract (EIP-170)
 COMPILE_SECONDS_MAX = 300
-OURS = "src/"
+OURS, MANIFEST = "src/", "manifest.json"
 # The one contract of others that is deployed as it is.
 FOREIGN = {"@openzeppelin/contracts/access/manager/AccessManager.sol": "AccessManager"}
 
@@ -43,9 +43,7 @@ def sources() -> dict[str, str]:
             found[name] = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise BuildFailed(f"{name} is missing: run `npm ci` in {HERE.name}/") from None
-        for target in _IMPORT.findall(found[name]):
-            near = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
-            wanted.append(near if target.startswith(".") else target)
+        wanted += _imports(name, found[name])
     return dict(sorted(found.items()))
 
 
@@ -62,52 +60,88 @@ def settings() -> dict[str, Any]:
     }
 
 
-def compile_all(texts: Mapping[str, str]) -> dict[str, str]:
-    """Every file of `artifacts/` by name, as text."""
-    wanted = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
+def dependents(texts: Mapping[str, str], changed: str) -> set[str]:
+    """The sources whose code may change with this one: it and all that import it."""
+    found = {changed}
+    while more := {n for n in texts.keys() - found if found & set(_imports(n, texts[n]))}:
+        found |= more
+    return found
+
+
+def compile_all(texts: Mapping[str, str], names: Collection[str] | None = None) -> dict[str, str]:
+    """Every file of `artifacts/` by name, as text; or of the contracts in the sources `names`."""
+    parts = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
+    wanted = {name: {"*": parts} for name in (texts if names is None else names)}
     question = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in texts.items()},
-        "settings": {**settings(), "outputSelection": {"*": {"*": wanted}}},
+        "settings": {**settings(), "outputSelection": wanted},
     }
     answer = json.loads(_solc("--standard-json", json.dumps(question)))
     errors = [e["formattedMessage"] for e in answer.get("errors", ()) if e["severity"] == "error"]
     if errors:
         raise BuildFailed("\n".join(errors))
     files = dict[str, str]()
-    for source, contracts in answer["contracts"].items():
+    for source, contracts in answer.get("contracts", {}).items():
         for name, contract in contracts.items():
             if source.startswith(OURS) or FOREIGN.get(source) == name:
                 _keep(files, source, name, contract)
-    manifest = {
-        "solc": _solc("--version", "").split("Version: ")[1].strip(),
-        "settings": settings(),
-        "sources": {name: _sha256(text) for name, text in texts.items()},
-        "artifacts": {name: _sha256(text) for name, text in sorted(files.items())},
-    }
-    return {**files, "manifest.json": _json(manifest)}
+    return files
 
 
-def write() -> int:
-    files = compile_all(sources())
+def manifest(texts: Mapping[str, str], files: Mapping[str, str]) -> str:
+    return _json(
+        {
+            "solc": _solc("--version", "").split("Version: ")[1].strip(),
+            "settings": settings(),
+            "sources": {name: _sha256(text) for name, text in texts.items()},
+            "artifacts": {name: _sha256(text) for name, text in sorted(files.items())},
+        }
+    )
+
+
+def write(changed: str = "") -> int:
+    """Write all; or, if only the source `changed` has changed, what depends on it."""
+    texts = sources()
+    if changed:
+        files = _committed() | compile_all(texts, dependents(texts, OURS + changed))
+    else:
+        files = compile_all(texts)
     ARTIFACTS.mkdir(exist_ok=True)
-    for old in ARTIFACTS.glob("*.json"):
-        if old.name not in files:
-            old.unlink()
-    for name, text in files.items():
+    for old in _committed().keys() - files.keys():
+        (ARTIFACTS / old).unlink()
+    for name, text in {**files, MANIFEST: manifest(texts, files)}.items():
         (ARTIFACTS / name).write_text(text, encoding="utf-8")
-    print(f"{len(files) - 1} artifacts written")
+    print(f"{len(files)} artifacts written")
     return 0
 
 
 def check() -> int:
     """Whether the committed artifacts are, byte for byte, what the committed sources give."""
-    files = compile_all(sources())
-    committed = {path.name: path.read_text() for path in ARTIFACTS.glob("*.json")}
+    texts = sources()
+    files = compile_all(texts)
+    files[MANIFEST] = manifest(texts, files)
+    committed = _committed()
+    if (ARTIFACTS / MANIFEST).exists():
+        committed[MANIFEST] = (ARTIFACTS / MANIFEST).read_text()
     names = files.keys() | committed.keys()
     differ = sorted(name for name in names if files.get(name) != committed.get(name))
     print(f"differ: {', '.join(differ)}" if differ else f"{len(files) - 1} artifacts are as built")
     return 1 if differ else 0
+
+
+def _committed() -> dict[str, str]:
+    paths = (path for path in ARTIFACTS.glob("*.json") if path.name != MANIFEST)
+    return {path.name: path.read_text(encoding="utf-8") for path in paths}
+
+
+def _imports(name: str, text: str) -> list[str]:
+    """The names of the sources that this one imports."""
+    near = posixpath.dirname(name)
+    return [
+        posixpath.normpath(posixpath.join(near, target)) if target.startswith(".") else target
+        for target in _IMPORT.findall(text)
+    ]
 
 
 def _keep(files: dict[str, str], source: str, name: str, contract: Mapping[str, Any]) -> None:
@@ -148,10 +182,13 @@ def _sha256(text: str) -> str:
 
 
 if __name__ == "__main__":
-    commands = {"write": write, "check": check}
-    if len(sys.argv) != 2 or sys.argv[1] not in commands:
-        sys.exit("usage: python -m contracts.artifacts write | check")
     try:
-        sys.exit(commands[sys.argv[1]]())
+        match sys.argv[1:]:
+            case ["write", *rest] if len(rest) < 2:
+                sys.exit(write(*rest))
+            case ["check"]:
+                sys.exit(check())
+            case _:
+                sys.exit("usage: python -m contracts.artifacts write [file] | check")
     except BuildFailed as error:
         sys.exit(str(error))

@@ -35,6 +35,19 @@ contract VaultTest is Deploy {
         vault.withdraw();
     }
 
+    function test_moreUnbondingRestartsTheClock() public {
+        vm.startPrank(ALICE);
+        vault.startUnbond(1 ether);
+        vm.warp(block.timestamp + 20 days);
+        vault.startUnbond(99 ether);
+        vm.warp(block.timestamp + 1 days);
+        vm.expectPartialRevert(StakeVault.StillUnbonding.selector);
+        vault.withdraw();
+        vm.warp(block.timestamp + 20 days);
+        vault.withdraw();
+        eq(ALICE.balance, 1100 ether, "both");
+    }
+
     function test_lockedStakeCannotLeave() public {
         vault.lock(ALICE, 250 ether);
         vm.prank(ALICE);
