@@ -50,8 +50,10 @@ class ChunkTree:
 
 def chunk_tree(commitment: Commitment, body: Path | bytes) -> ChunkTree:
     """Read and hash a whole body: 2 ms a chunk, so call it in a thread."""
+    size = len(body) if isinstance(body, bytes) else body.stat().st_size
+    require(size == commitment.size, f"{size} bytes, {commitment.size} were committed")
+    require(size <= BODY_BYTES_MAX, f"a body of {size} bytes, limit is {BODY_BYTES_MAX}")
     read = reader(body)
-    require(commitment.size <= BODY_BYTES_MAX, f"a body of {commitment.size} bytes")
     return ChunkTree(commitment, (read(commitment, index) for index in range(commitment.chunks)))
 
 
