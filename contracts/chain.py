@@ -105,7 +105,17 @@ class Follower:
                 if error.code != LIMIT_EXCEEDED or self._span == 1:
                     raise
                 self._span = math.ceil(self._span / 2)
+        await self._still_ours()
         return []
+
+    async def _still_ours(self) -> None:
+        """A branch that does not outgrow the old one brings no new block that could betray it."""
+        if self._parent is None:
+            return
+        last = self._next - 1
+        value = await self._node.call("eth_getBlockByNumber", hex(last), False)
+        if value is not None and _header(value, last).hash != self._parent:
+            raise Reset(f"block {last} is not the block delivered any more")
 
     async def _fetch(self, first: int, last: int) -> list[Block]:
         """Blocks first..last, proven to be one chain with what was delivered. Raises `Temporary`
