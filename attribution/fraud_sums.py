@@ -7,8 +7,8 @@ from attribution.openings import Case
 from protocol.claims import REMAINDER, Claim, Entry, split
 from protocol.openings import NO_CLAIM, NO_ENTRY
 from protocol.refute import (
+    EntryWrong,
     Invented,
-    MissingEntry,
     Numbering,
     Owned,
     Paid,
@@ -86,12 +86,12 @@ def _entries(case: Case, number: int, answer: int) -> Iterator[Refutation]:
         opened = (case.batch, case.claim(number), case.answer(answer), slot)
         if not share:
             if holder.entry:
-                yield MissingEntry(*opened, NO_ENTRY)
+                yield EntryWrong(*opened, NO_ENTRY)
             continue
         place = entry_position(holder.contributor, holder.entry)
         due = Entry(holder.contributor, answer, number, slot, share)
         if case.entry_at(place) != due:
-            yield MissingEntry(*opened, case.entry(place))
+            yield EntryWrong(*opened, case.entry(place))
 
 
 def _remainder(case: Case, answer: int) -> Iterator[Refutation]:

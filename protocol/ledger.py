@@ -97,6 +97,7 @@ class Ledger:
     signers: dict[int, bytes] = field(default_factory=dict)  # of contributions; these never move
     datanets: dict[int, DatanetRecord] = field(default_factory=dict)
     shards: dict[int, list[ShardRecord]] = field(default_factory=dict)
+    publications: set[int] = field(default_factory=set)
     bases: dict[bytes, str] = field(default_factory=dict)
     adapters: dict[bytes, AdapterRecord] = field(default_factory=dict)
     deposits: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
@@ -171,6 +172,7 @@ class Ledger:
             Status.PENDING,
             event.publication,
         )
+        self.publications.add(event.publication)
         rows = self.shards.setdefault(event.datanet, [])
         rows[event.index :] = [row]  # the places of slashed and voided shards are given again
 

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from protocol.calls import CreateDatanet, FinalizeShard, PublishShard
-
 from datanet.build import build_shard
 from datanet.screen import Accepted, Known, Offer, screen
+from protocol.calls import CreateDatanet, FinalizeShard, PublishShard
 from protocol.datanet import decode_table, domain
 from protocol.errors import Refused
 from protocol.ledger import Ledger, ShardRecord, Status
@@ -15,6 +14,7 @@ from protocol.signature import Domain
 from roles.ports import Ports
 
 PENDING_MAX = 10_000  # accepted contributions waiting for publication
+RETRY_SECONDS = 120  # a refused finalization (an open demand) is tried again so often
 PREFIX = b"curator/pending/"
 ARRIVAL = 8  # bytes of the time of acceptance, microseconds: who came first is paid first
 
@@ -58,7 +58,7 @@ class Curator:
             raise Refused(f"{len(pending)} contributions wait for publication, limit is reached")
         for root, item in pending.items():
             known.setdefault(root, Known(item.contribution.contributor, "pending"))
-        accepted = await ports.compute(screen, offer, datanet_domain(ledger), ledger.payouts, known)
+        accepted = await ports.compute(screen, offer, datanet_domain(ledger), ledger.signers, known)
         key = _key(datanet, accepted.contribution.content_root)
         arrival = int(ports.clock.now() * 1e6).to_bytes(ARRIVAL, "big")
         ports.store.write({key: arrival + accepted.encode()}, sync=True)
@@ -74,8 +74,8 @@ class Curator:
         built = await ports.compute(build_shard, fresh)
         await ports.bodies.offer(built.shard.text, built.text)
         await ports.bodies.offer(built.shard.table, built.table)
-        index = len(ports.chain.ledger.shards.get(datanet, []))
-        key = f"publish/{datanet}/{index}/{built.shard.text_root.hex()[:16]}"
+        publications = len(ports.chain.ledger.publications)
+        key = f"publish/{datanet}/{publications}/{built.shard.text_root.hex()[:16]}"
         await ports.chain.intend(key, PublishShard(datanet, built.shard))
         return key
 

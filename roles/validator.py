@@ -12,11 +12,11 @@ from attribution.openings import Case
 from protocol.batch import Body
 from protocol.calls import RefuteEquivocation
 from protocol.errors import Malformed, Temporary
-from protocol.ledger import BatchRecord, Ledger, Status
+from protocol.ledger import BatchRecord
 from protocol.messages import Finding, Message, PaidAnswer, Verdict
 from protocol.parameters import Parameters
-from protocol.receipt import overlaps
-from roles.answers import collect, kept, receipt_domain
+from roles.answers import Answers, receipt_domain
+from roles.batches import FinalBodies, final_batches
 from roles.corpora import Corpora
 from roles.ports import Ports
 
@@ -29,42 +29,61 @@ class Validator:
     emits: ClassVar[tuple[type[Message], ...]] = (Verdict,)
 
     corpora: Corpora = field(default_factory=Corpora)
+    answers: Answers = field(default_factory=Answers)
+    final: FinalBodies = field(default_factory=FinalBodies)
 
     async def run(self, ports: Ports) -> None:
+        self.answers.load(ports)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(collect, ports)
+            nursery.start_soon(self.answers.collect, ports)
+            seen = 0
             async for _ in ports.chain.heads():
                 batch = ports.chain.ledger.pending_batch()
                 if batch is not None and not _judged(ports, batch):
                     await self._judge(ports, batch)
-                await self._equivocations(ports)
+                if len(self.answers.by_digest) != seen:
+                    seen = len(self.answers.by_digest)
+                    await self._convict_hosts(ports)
 
     async def _judge(self, ports: Ports, batch: BatchRecord) -> None:
         """Recompute a batch; the verdict is written down only after what follows from it."""
         try:
-            case = await examine(ports, self.corpora, batch)
+            case = await self._examine(ports, batch)
         except Malformed as error:  # its roots are not those of any body that we can have
             await _say(ports, batch, Finding.CANNOT_TELL)
             raise Temporary(f"batch {batch.batch}: {error}") from None
         redeemed = dict(ports.chain.ledger.redeemed)
-        final = [await examine(ports, self.corpora, old) for old in _final(ports.chain.ledger)]
+        earlier = [b for b in final_batches(ports.chain.ledger) if b.batch < batch.batch]
+        final = [await self._examine(ports, old) for old in earlier]
         refutation = await ports.compute(find_fraud, case, redeemed, final)
         if refutation is not None:
             await ports.chain.intend(_intent(batch), refutation)
         await _say(ports, batch, Finding.INVALID if refutation else Finding.VALID)
         ports.store.write({_key(batch): type(refutation).__name__.encode()}, sync=True)
 
-    async def _equivocations(self, ports: Ports) -> None:
+    async def _examine(self, ports: Ports, batch: BatchRecord) -> Case:
+        """Fetch all that a batch is judged by.
+
+        `Temporary` while something cannot be had, `Malformed` if the body is not what was posted.
+        """
+        ledger = ports.chain.ledger
+        wire = await ports.bodies.fetch(batch.header.body)
+        body = Body.decode(wire)
+        needed = {answer.receipt.adapter for answer in body.answers} & ledger.adapters.keys()
+        held = {
+            name: await self.corpora.of_adapter(ports, ledger.adapters[name]) for name in needed
+        }
+        old = await self.final.totals_before(ports, batch.batch)
+        digests = tuple(a.receipt.digest(receipt_domain(ledger)) for a in body.answers)
+        rules = ledger.parameters[batch.version]
+        return await ports.compute(build_case, batch, body, wire, digests, held, old, rules)
+
+    async def _convict_hosts(self, ports: Ports) -> None:
         """Two receipts of one host for one part of a voucher cost him his bond."""
-        receipts = list(kept(ports.store))
-        for at, (digest, answer) in enumerate(receipts):
-            for twin, other in receipts[:at]:
-                if overlaps(answer.receipt, other.receipt):
-                    call = RefuteEquivocation(
-                        answer.receipt, answer.signature, other.receipt, other.signature
-                    )
-                    key = f"equivocation/{twin.hex()[:16]}/{digest.hex()[:16]}"
-                    await ports.chain.intend(key, call)
+        for first, second in self.answers.contradictions():
+            one, two = self.answers.by_digest[first], self.answers.by_digest[second]
+            call = RefuteEquivocation(one.receipt, one.signature, two.receipt, two.signature)
+            await ports.chain.intend(f"equivocation/{first.hex()[:16]}/{second.hex()[:16]}", call)
 
 
 def _intent(batch: BatchRecord) -> str:
@@ -79,36 +98,8 @@ def _judged(ports: Ports, batch: BatchRecord) -> bool:
     return ports.store.get(_key(batch)) is not None
 
 
-def _final(ledger: Ledger) -> list[BatchRecord]:
-    return [batch for batch in ledger.batches.values() if batch.status is Status.FINAL]
-
-
 async def _say(ports: Ports, batch: BatchRecord, finding: Finding) -> None:
     await ports.gossip.publish(Verdict(batch.batch, batch.header.answers_root, finding))
-
-
-async def examine(ports: Ports, corpora: Corpora, batch: BatchRecord) -> Case:
-    """Fetch all that a batch is judged by.
-
-    `Temporary` while something cannot be had, `Malformed` if the body is not what was posted.
-    """
-    ledger = ports.chain.ledger
-    wire = await ports.bodies.fetch(batch.header.body)
-    body = Body.decode(wire)
-    needed = {answer.receipt.adapter for answer in body.answers} & ledger.adapters.keys()
-    held = {name: await corpora.of_adapter(ports, ledger.adapters[name]) for name in needed}
-    old = await totals_before(ports, batch)
-    digests = tuple(a.receipt.digest(receipt_domain(ledger)) for a in body.answers)
-    rules = ledger.parameters[batch.version]
-    return await ports.compute(build_case, batch, body, wire, digests, held, old, rules)
-
-
-async def totals_before(ports: Ports, batch: BatchRecord) -> dict[int, int]:
-    """Cumulative wei by contributor when `batch` was posted."""
-    before = [b for b in _final(ports.chain.ledger) if b.batch < batch.batch]
-    if not before:
-        return {}
-    return dict(Body.decode(await ports.bodies.fetch(before[-1].header.body)).totals)
 
 
 def build_case(

@@ -9,21 +9,24 @@ from starlette.routing import BaseRoute, Route
 from node.http.datanets import failure, guarded
 from protocol.batch import Body
 from protocol.claims import REMAINDER
-from protocol.ledger import Status
 from protocol.sumtree import ID_BITS, total_tree
 from roles.answers import receipt_domain
+from roles.batches import FinalBodies, final_batches
 from roles.ports import Ports
 
 REASON_BYTES_MAX = 256  # of the words shown for one payment
 
 
 def routes(ports: Ports) -> list[BaseRoute]:
+    final = FinalBodies()
+
     async def reward(request: Request) -> Response:
         contributor = int(request.path_params["contributor"])
         if contributor >> ID_BITS:
             return failure(404, "not_found", f"no contributor has number {contributor}")
         ledger = ports.chain.ledger
-        bodies = await final_bodies(ports)
+        batches = final_batches(ledger)
+        bodies = [(batch.batch, await final.of(ports, batch)) for batch in batches]
         totals = dict(bodies[-1][1].totals) if bodies else {}
         tree = total_tree(totals)
         cumulative = totals.get(contributor, 0)
@@ -45,16 +48,6 @@ def routes(ports: Ports) -> list[BaseRoute]:
         )
 
     return [Route("/v1/rewards/{contributor:int}", guarded(reward))]
-
-
-async def final_bodies(ports: Ports) -> list[tuple[int, Body]]:
-    """(number, body) of every final batch, oldest first."""
-    found = []
-    for record in ports.chain.ledger.batches.values():
-        if record.status is Status.FINAL:
-            body = Body.decode(await ports.bodies.fetch(record.header.body))
-            found.append((record.batch, body))
-    return found
 
 
 def reasons(ports: Ports, batch: int, body: Body, contributor: int) -> list[dict[str, Any]]:
