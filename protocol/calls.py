@@ -292,6 +292,46 @@ class FinalizeBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """Ask AttributionOracle (subject: a batch) or DatanetRegistry (a publication) for a leaf.
+
+    `value` is the parameter `demand_bond` of the subject's version, exactly.
+    """
+
+    function: ClassVar[str] = "demand"
+
+    contract: str
+    subject: int
+    tree: int
+    index: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimUnanswered:
+    """Slash who has not opened a demanded leaf in time."""
+
+    function: ClassVar[str] = "claimUnanswered"
+
+    contract: str
+    subject: int
+    tree: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundDemand:
+    """The demander's bond, when the subject died of something else."""
+
+    function: ClassVar[str] = "refundDemand"
+
+    contract: str
+    subject: int
+    tree: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class RewardProof:
     """A contributor's cumulative amount under the pool's root; siblings bottom first."""
 

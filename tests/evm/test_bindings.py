@@ -13,12 +13,16 @@ from protocol.calls import Claim, Deposit, RegisterNode, RewardProof, Stake
 from protocol.errors import Malformed
 from protocol.events import Locked, NodeRegistered, Staked
 from protocol.parameters import OPEN, Parameters
+from protocol.refute import REFUTATIONS
 
 EVENTS = get_args(events.Event)
 CALLS = [c for c in vars(calls).values() if isinstance(c, type) and hasattr(c, "function")]
 SEVERAL = {
     "ClaimCredit": ("StakeVault", "RewardPool", "AttributionOracle", "DatanetRegistry"),
     "CollectFees": ("ModelRegistry", "DatanetRegistry"),
+    "Demand": ("AttributionOracle", "DatanetRegistry"),
+    "ClaimUnanswered": ("AttributionOracle", "DatanetRegistry"),
+    "RefundDemand": ("AttributionOracle", "DatanetRegistry"),
 }
 # Not the fields of the call itself, but of the one value in it.
 BY_NAME = {"PublishShard"}
@@ -87,6 +91,12 @@ def test_a_call_has_the_arguments_of_its_abi(cls: Any) -> None:
             assert names == expected
         payable = entry["stateMutability"] == "payable"
         assert payable == ("value" in own(cls))
+
+
+@pytest.mark.parametrize("cls", REFUTATIONS, ids=lambda cls: cls.__name__)
+def test_a_refutation_has_the_arguments_of_its_abi(cls: Any) -> None:
+    inputs = abi.artifact(cls.contract).functions[cls.function]["inputs"]
+    assert len(own(cls)) == len(inputs)
 
 
 def test_a_call_goes_to_its_contract_with_its_value(chain: Any, rich: Any) -> None:

@@ -1,0 +1,390 @@
+"""What came in is what is owed, to the wei, after every step of any story.
+
+The model is plain Python: split arithmetic of `protocol.parameters`, exact fractions for the
+stakers' shares, the Merkle-sum tree of `protocol.sumtree`. Every rule compares what it moved.
+"""
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from protocol import calls
+from protocol.calls import ClaimCredit, RewardProof, SignedVoucher
+from protocol.events import Claimed, Redeemed, Slashed
+from protocol.parameters import BPS, OPEN
+from protocol.receipt import Voucher, domain
+from protocol.signature import sign
+from protocol.sumtree import SumTree, total_tree
+from tests.evm.bank import (
+    ADAPTER,
+    CONTRIBUTORS,
+    HOLDERS,
+    HOST_BPS,
+    KEYS,
+    OWNER,
+    PEOPLE,
+    RULES,
+    claim_unanswered,
+    demand_call,
+    header,
+    prepared,
+)
+from tests.evm.embedded import DEPLOYER, TREASURY, Reverted
+
+people = st.sampled_from(PEOPLE)
+amounts = st.integers(1, 50 * OPEN)
+parts = st.integers(0, 1000)
+
+
+class Money(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.chain = prepared()
+        self._anchor = self.chain.env.anchor()
+        self._anchor.__enter__()
+        self.total = sum(self.chain.balance(a) for a in self.chain.addresses.values())
+        self.fees = 2 * RULES.model_fee + RULES.datanet_fee
+        self.free = dict.fromkeys(PEOPLE, 0)
+        self.locked = dict.fromkeys(PEOPLE, 0)
+        self.unbonding = dict.fromkeys(PEOPLE, 0)
+        self.earned_share = dict.fromkeys(PEOPLE, Fraction())  # of the stakers' shares, ever
+        self.taken_share = dict.fromkeys(PEOPLE, 0)
+        self.credit: dict[tuple[str, bytes], int] = {}
+        self.burn = 0
+        self.deposits: dict[tuple[bytes, bytes], int] = {}
+        self.redeemed: dict[tuple[bytes, bytes], int] = {}
+        self.earned: dict[bytes, int] = {}
+        self.nodes: dict[bytes, int] = {}  # bonds
+        self.funded = self.allocated = 0
+        self.totals: dict[int, int] = {}  # under the pool's root
+        self.claimed: dict[int, int] = {}
+        self.pending: tuple[int, bytes, int, dict[int, int]] | None = None
+        self.batches = self.demand_bonds = 0
+
+    def teardown(self) -> None:
+        self._anchor.__exit__(None, None, None)
+
+    # ------------------------------------------------------------ the model's bookkeeping
+
+    def send(self, call: Any, sender: bytes) -> list[Any]:
+        """Money that moves between people and contracts is counted by the people's balances."""
+        outside = (*PEOPLE, OWNER, TREASURY, *CONTRIBUTORS.values(), b"\0" * 18 + b"\xde\xad")
+        before = sum(map(self.chain.balance, set(outside)))
+        events = self.chain.send(call, sender)
+        self.total += before - sum(map(self.chain.balance, set(outside)))
+        return events
+
+    def refuse(self, call: Any, sender: bytes, why: str = "") -> None:
+        with pytest.raises(Reverted, match=why):
+            self.chain.send(call, sender)
+
+    def credits(self, contract: str, who: bytes, amount: int) -> None:
+        self.credit[contract, who] = self.credit.get((contract, who), 0) + amount
+
+    def lock(self, who: bytes, bond: int) -> None:
+        self.free[who] -= bond
+        self.locked[who] += bond
+
+    def unlock(self, who: bytes, bond: int) -> None:
+        self.lock(who, -bond)
+
+    def slash(self, events: list[Any], who: bytes, bond: int, challenger: bytes) -> None:
+        self.locked[who] -= bond
+        reward, treasury = bond * RULES.challenger_bps // BPS, bond * RULES.treasury_bps // BPS
+        self.credits("StakeVault", challenger, reward)
+        self.credits("StakeVault", TREASURY, treasury)
+        self.burn += bond - reward - treasury
+        slashed = next(e for e in events if isinstance(e, Slashed))
+        assert slashed.operator == who
+        assert (slashed.amount, slashed.reward, slashed.treasury, slashed.burned) == (
+            bond,
+            reward,
+            treasury,
+            bond - reward - treasury,
+        )
+
+    def share(self, amount: int) -> None:
+        """The stakers' share of a fee."""
+        stake = {who: self.free[who] + self.locked[who] for who in PEOPLE}
+        everything = sum(stake.values())
+        if not everything:
+            self.credits("StakeVault", TREASURY, amount)
+            return
+        for who in PEOPLE:
+            self.earned_share[who] += Fraction(amount * stake[who], everything)
+
+    # ------------------------------------------------------------ stake and nodes
+
+    @rule(who=people, amount=st.integers(1, 300 * OPEN))
+    def stake(self, who: bytes, amount: int) -> None:
+        self.send(calls.Stake(who, value=amount), who)
+        self.free[who] += amount
+
+    @rule(who=people, part=parts)
+    def unbond(self, who: bytes, part: int) -> None:
+        amount = self.free[who] * part // 1000
+        self.refuse(calls.StartUnbond(self.free[who] + 1), who, "InsufficientFree")
+        if amount:
+            self.send(calls.StartUnbond(amount), who)
+            self.free[who] -= amount
+            self.unbonding[who] += amount
+            self.refuse(calls.WithdrawStake(), who, "StillUnbonding")
+
+    @precondition(lambda self: any(self.unbonding.values()) and not self.pending)
+    @rule(who=people)
+    def withdraw_stake(self, who: bytes) -> None:
+        self.chain.warp(RULES.unbonding)
+        before = self.chain.balance(who)
+        if not self.unbonding[who]:
+            self.refuse(calls.WithdrawStake(), who, "NothingToDo")
+            return
+        self.send(calls.WithdrawStake(), who)
+        assert self.chain.balance(who) - before == self.unbonding[who]
+        self.unbonding[who] = 0
+
+    @rule(who=people)
+    def register_node(self, who: bytes) -> None:
+        call = calls.RegisterNode(15, who, "", value=RULES.bond_min)
+        if who in self.nodes:
+            self.refuse(call, who, "AlreadyRegistered")
+            return
+        self.send(call, who)
+        self.free[who] += RULES.bond_min
+        self.lock(who, RULES.bond_min)
+        self.nodes[who] = RULES.bond_min
+
+    @precondition(lambda self: self.nodes and not self.pending)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        who = data.draw(st.sampled_from(sorted(self.nodes)))
+        self.send(calls.LeaveNode(), who)
+        self.refuse(calls.ReleaseNode(who), who, "StillLeaving")
+        self.chain.warp(RULES.unbonding)
+        self.send(calls.ReleaseNode(who), who)
+        self.unlock(who, self.nodes.pop(who))
+
+    @rule(who=people)
+    def take_share(self, who: bytes) -> None:
+        due = self.chain.read("StakeVault", "rewardsOf", who)
+        if not due:
+            self.refuse(calls.ClaimStakeRewards(), who, "NothingToDo")
+            return
+        before = self.chain.balance(who)
+        self.send(calls.ClaimStakeRewards(), who)
+        assert self.chain.balance(who) - before == due
+        self.taken_share[who] += due
+
+    @precondition(lambda self: self.burn)
+    @rule()
+    def flush(self) -> None:
+        self.send(calls.FlushBurn(), DEPLOYER)
+        self.burn = 0
+        self.refuse(calls.FlushBurn(), DEPLOYER, "NothingToDo")
+
+    # ------------------------------------------------------------ payments
+
+    @rule(payer=people, host=people, amount=amounts)
+    def deposit(self, payer: bytes, host: bytes, amount: int) -> None:
+        self.send(calls.Deposit(host, value=amount), payer)
+        self.deposits[payer, host] = self.deposits.get((payer, host), 0) + amount
+
+    @precondition(lambda self: any(self.deposits.values()))
+    @rule(data=st.data(), part=parts, wrong=st.booleans())
+    def redeem(self, data: st.DataObject, part: int, wrong: bool) -> None:
+        pair = data.draw(st.sampled_from(sorted(p for p, has in self.deposits.items() if has)))
+        payer, host = pair
+        amount = self.deposits[pair] * part // 1000
+        voucher = Voucher(payer, host, ADAPTER, self.redeemed.get(pair, 0) + amount)
+        where = domain(self.chain.id, self.chain.addresses["InferenceEscrow"])
+        secret = KEYS[next(p for p in PEOPLE if p != payer) if wrong else payer]
+        signed = SignedVoucher.of(voucher, sign(secret, voucher.digest(where)))
+        call = calls.Redeem((signed,))
+        if wrong or not amount:
+            self.refuse(call, host, "BadSigner" if wrong else "NotMonotonic")
+            return
+        events = self.send(call, host)
+        self.refuse(call, host, "NotMonotonic")
+
+        contributors, platform = (
+            RULES.contributors_share(amount),
+            amount * RULES.platform_bps // BPS,
+        )
+        stakers, model = (amount * bps // BPS for bps in (RULES.stakers_bps, RULES.model_bps))
+        owner = model * (BPS - HOST_BPS) // BPS
+        for_host = amount - contributors - platform - stakers - owner
+        redeemed = next(e for e in events if isinstance(e, Redeemed))
+        assert (redeemed.contributors, redeemed.owner) == (contributors, owner)
+        assert (redeemed.platform, redeemed.stakers) == (platform, stakers)
+        assert (redeemed.amount, redeemed.host_share) == (amount, for_host)
+        self.deposits[pair] -= amount
+        self.redeemed[pair] = voucher.cumulative
+        self.funded += contributors
+        for who, what in ((TREASURY, platform), (OWNER, owner), (host, for_host)):
+            self.earned[who] = self.earned.get(who, 0) + what
+        if stakers:
+            self.share(stakers)
+
+    @precondition(lambda self: any(self.deposits.values()) and not self.pending)
+    @rule(data=st.data(), part=st.integers(1, 1000))
+    def withdraw_deposit(self, data: st.DataObject, part: int) -> None:
+        payer, host = data.draw(
+            st.sampled_from(sorted(p for p, has in self.deposits.items() if has))
+        )
+        amount = max(1, self.deposits[payer, host] * part // 1000)
+        self.send(calls.Thaw(host, amount), payer)
+        self.refuse(calls.WithdrawDeposit(host), payer, "StillThawing")
+        self.chain.warp(RULES.window)
+        before = self.chain.balance(payer)
+        self.send(calls.WithdrawDeposit(host), payer)
+        assert self.chain.balance(payer) - before == amount
+        self.deposits[payer, host] -= amount
+
+    @precondition(lambda self: any(self.earned.values()))
+    @rule(data=st.data(), to=people)
+    def take_earned(self, data: st.DataObject, to: bytes) -> None:
+        who = data.draw(st.sampled_from(sorted(w for w, due in self.earned.items() if due)))
+        before = self.chain.balance(to)
+        self.send(calls.ClaimEarned(to), who)
+        assert self.chain.balance(to) - before == self.earned.pop(who)
+        self.refuse(calls.ClaimEarned(to), who, "NothingToDo")
+
+    @precondition(lambda self: any(self.credit.values()))
+    @rule(data=st.data(), to=people)
+    def take_credit(self, data: st.DataObject, to: bytes) -> None:
+        contract, who = data.draw(
+            st.sampled_from(sorted(c for c, due in self.credit.items() if due))
+        )
+        before = self.chain.balance(to)
+        self.send(ClaimCredit(contract, to), who)
+        assert self.chain.balance(to) - before == self.credit.pop((contract, who))
+        self.refuse(ClaimCredit(contract, to), who, "NothingTo")
+
+    @rule(contract=st.sampled_from(("ModelRegistry", "DatanetRegistry")))
+    def collect_fees(self, contract: str) -> None:
+        due = self.chain.balance(self.chain.addresses[contract])
+        before = self.chain.balance(TREASURY)
+        self.send(calls.CollectFees(contract), DEPLOYER)
+        assert self.chain.balance(TREASURY) - before == due
+        self.fees -= due
+
+    # ------------------------------------------------------------ attribution
+
+    @precondition(lambda self: not self.pending and self.funded > self.allocated)
+    @rule(poster=people, shares=st.lists(parts, min_size=5, max_size=5))
+    def post(self, poster: bytes, shares: list[int]) -> None:
+        room = (self.funded - self.allocated) // 5
+        new = {n: self.totals.get(n, 0) + room * part // 1000 for n, part in enumerate(shares)}
+        total = sum(new.values()) - self.allocated
+        bond = max(RULES.bond_min, total * RULES.bond_bps // BPS)
+        root = total_tree(new).root.hash
+        if self.free[poster] < bond:
+            self.refuse(calls.PostBatch(header(root, total)), poster, "InsufficientFree")
+            return
+        over = header(root, self.funded - self.allocated + 1)
+        self.refuse(calls.PostBatch(over), poster, "Overallocated")
+        self.send(calls.PostBatch(header(root, total)), poster)
+        self.refuse(calls.PostBatch(header(root, total)), poster, "PendingBatch")
+        self.lock(poster, bond)
+        self.batches += 1
+        self.pending = (self.batches, poster, bond, new)
+
+    @precondition(lambda self: self.pending)
+    @rule()
+    def finalize(self) -> None:
+        assert self.pending
+        batch, poster, bond, new = self.pending
+        self.refuse(calls.FinalizeBatch(batch), poster, "WindowOpen")
+        self.chain.warp(RULES.window)
+        self.send(calls.FinalizeBatch(batch), poster)
+        self.unlock(poster, bond)
+        self.totals, self.allocated, self.pending = new, sum(new.values()), None
+
+    @precondition(lambda self: self.pending)
+    @rule(challenger=people)
+    def withhold(self, challenger: bytes) -> None:
+        """Nobody answers a demand: the bond is slashed, the demand's bond comes back."""
+        assert self.pending
+        batch, poster, bond, _ = self.pending
+        demand = demand_call(batch, RULES.demand_bond)
+        self.send(demand, challenger)
+        self.refuse(demand, challenger, "AlreadyDemanded")
+        self.refuse(claim_unanswered(batch), challenger, "ResponseOpen")
+        self.chain.warp(RULES.response)
+        events = self.send(claim_unanswered(batch), challenger)
+        self.slash(events, poster, bond, challenger)
+        self.credits("AttributionOracle", challenger, RULES.demand_bond)
+        self.refuse(calls.FinalizeBatch(batch), poster, "NotPending")
+        self.pending = None
+
+    @precondition(lambda self: self.totals)
+    @rule(number=st.integers(0, 4), lie=st.integers(0, 2))
+    def claim(self, number: int, lie: int) -> None:
+        tree: SumTree = total_tree(self.totals)
+        due = self.totals.get(number, 0) - self.claimed.get(number, 0)
+        proof = RewardProof(number, self.totals.get(number, 0) + lie, tuple(tree.siblings(number)))
+        if lie or not due:
+            self.refuse(calls.Claim((proof,)), DEPLOYER, "BadProof" if lie else "NothingToClaim")
+            return
+        before = self.chain.balance(CONTRIBUTORS[number])
+        events = self.send(calls.Claim((proof,)), DEPLOYER)
+        assert events == [Claimed(number, CONTRIBUTORS[number], due, proof.cumulative, False)]
+        assert self.chain.balance(CONTRIBUTORS[number]) - before == due
+        self.claimed[number] = proof.cumulative
+        self.refuse(calls.Claim((proof,)), DEPLOYER, "NothingToClaim")
+
+    # ------------------------------------------------------------ laws
+
+    @invariant()
+    def contracts_hold_what_came_in(self) -> None:
+        held = {name: self.chain.balance(self.chain.addresses[name]) for name in HOLDERS}
+        assert sum(held.values()) == self.total
+        assert held["NodeRegistry"] == held["Parameters"] == 0
+        assert held["ModelRegistry"] + held["DatanetRegistry"] == self.fees
+
+    @invariant()
+    def every_contract_owes_what_it_holds(self) -> None:
+        owed = dict.fromkeys(HOLDERS, 0)
+        for (contract, _), due in self.credit.items():
+            owed[contract] += due
+        stake = sum(sum(kind.values()) for kind in (self.free, self.locked, self.unbonding))
+        shares = sum(self.earned_share.values()) - sum(self.taken_share.values())
+        assert shares.denominator == 1
+        owed["StakeVault"] += stake + self.burn + int(shares)
+        owed["InferenceEscrow"] += sum(self.deposits.values()) + sum(self.earned.values())
+        owed["RewardPool"] += self.funded - sum(self.claimed.values())
+        for name in ("StakeVault", "InferenceEscrow", "RewardPool", "AttributionOracle"):
+            assert self.chain.balance(self.chain.addresses[name]) == owed[name], name
+
+    @invariant()
+    def stakers_get_their_share(self) -> None:
+        """To the wei: below the exact fraction by less than one, above it never by one."""
+        for who in PEOPLE:
+            exact = self.earned_share[who] - self.taken_share[who]
+            assert -1 < exact - self.chain.read("StakeVault", "rewardsOf", who) < 2
+
+    @invariant()
+    def the_pool_never_promises_more_than_it_has(self) -> None:
+        read = self.chain.read
+        assert read("RewardPool", "funded") == self.funded
+        assert read("RewardPool", "allocated") == self.allocated <= self.funded
+        assert read("RewardPool", "claimedTotal") == sum(self.claimed.values()) <= self.allocated
+
+    @invariant()
+    def accounts_are_the_models(self) -> None:
+        for who in PEOPLE:
+            free, locked, unbonding, _ = self.chain.read("StakeVault", "accounts", who)
+            assert (free, locked, unbonding) == (
+                self.free[who],
+                self.locked[who],
+                self.unbonding[who],
+            )
+
+
+TestMoney = Money.TestCase
+TestMoney.settings = settings(
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
