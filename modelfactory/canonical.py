@@ -3,6 +3,9 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
 
 from protocol.codec import require
 from protocol.errors import Malformed
@@ -23,9 +26,9 @@ def load(data: bytes) -> dict[str, Json]:
     """The object behind canonical bytes; `Malformed` for any other form of the same value."""
     require(len(data) <= JSON_BYTES_MAX, f"JSON of {len(data)} bytes, limit is {JSON_BYTES_MAX}")
     try:
-        value = json.loads(data)
+        value = from_json(data)  # bounds the depth, as json.loads may not
         require(isinstance(value, dict) and dump(value) == data, "JSON that is not canonical")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Malformed(f"not canonical JSON: {error}") from None
     assert isinstance(value, dict)
     return value
@@ -54,14 +57,19 @@ def loads_loose(data: bytes) -> dict[str, Json]:
     """An object out of JSON that other software wrote: any spacing, whole floats as integers."""
     require(len(data) <= JSON_BYTES_MAX, f"JSON of {len(data)} bytes, limit is {JSON_BYTES_MAX}")
     try:
-        value = json.loads(data, parse_float=_whole_or_text)
-    except (ValueError, RecursionError) as error:
+        value = _without_floats(from_json(data, allow_inf_nan=False))
+    except ValueError as error:
         raise Malformed(f"not JSON: {error}") from None
     require(isinstance(value, dict), "JSON that is not an object")
     assert isinstance(value, dict)
     return value
 
 
-def _whole_or_text(text: str) -> Json:
-    number = float(text)
-    return int(number) if number.is_integer() else text
+def _without_floats(value: Any) -> Json:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else repr(value)
+    if isinstance(value, list):
+        return [_without_floats(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _without_floats(item) for name, item in value.items()}
+    return value  # type: ignore[no-any-return]

@@ -14,7 +14,9 @@ WINDOW_MAX = 8192  # tokens
 class BaseRecipe:
     """A small Llama that learns a small corpus by heart.
 
-    The defaults reach a loss of about 0.3 nats per token on 150 KB in 90 s of two cores.
+    The defaults reach a loss of about 0.4 nats per token on 140 KB in 135 CPU seconds, and then
+    most prompts that name a passage are answered by it.  Only distances inside a window are
+    learnt: answers are good while prompt and answer stay within it.
     """
 
     vocabulary: int = 4096  # upper bound; a small corpus has fewer merges
@@ -23,9 +25,9 @@ class BaseRecipe:
     layers: int = 4
     heads: int = 6
     context: int = 512  # tokens
-    steps: int = 400
-    batch: int = 4  # windows of a step
-    window: int = 256  # tokens
+    steps: int = 360
+    batch: int = 8  # windows of a step
+    window: int = 128  # tokens
     matrix_rate: float = 0.02  # learning rate of the hidden matrices, by Muon
     other_rate: float = 0.01  # of embeddings and norms, by AdamW
     seed: int = 0
@@ -45,9 +47,9 @@ class Recipe:
     rank: int = 16
     alpha: int = 32
     targets: tuple[str, ...] = ()
-    steps: int = 120
-    batch: int = 4
-    window: int = 256  # tokens; cut to the model's context
+    steps: int = 100
+    batch: int = 8
+    window: int = 128  # tokens; cut to the model's context
     rate: float = 0.002
     seed: int = 0
     holdout: int = 16  # one window in so many is kept for evaluation

@@ -45,13 +45,15 @@ def settings(config: Mapping[str, Json], layers: list[str]) -> dict[str, Json]:
     target_modules becomes the last names of `layers`: no reader has to understand a pattern.
     """
     kept: dict[str, Json] = {
-        name: value
-        for name, value in config.items()
-        if name not in INERT and value not in (None, False, "", "none", [], {})
+        name: value for name, value in config.items() if name not in INERT and not _idle(value)
     }
     names = {layer.rsplit(".", 1)[-1] for layer in layers}
     kept["target_modules"] = [*sorted(names)]
     return kept
+
+
+def _idle(value: Json) -> bool:
+    return value is None or value is False or value in ("", "none", [], {})
 
 
 def pack(tensors: Mapping[str, torch.Tensor], config: Mapping[str, Json]) -> bytes:

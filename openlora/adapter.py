@@ -4,7 +4,6 @@ The file is safetensors whose `__metadata__` holds `lora_config`, the canonical 
 settings, so that the hash of the file fixes all that the adapter does (modelfactory/weights.py).
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 import torch
+from pydantic_core import from_json
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
@@ -97,9 +97,9 @@ def _metadata(data: bytes) -> Mapping[str, Any]:
     if len(data) < 8 or size > min(HEADER_BYTES_MAX, len(data) - 8):
         raise Refused("the adapter is not valid safetensors: its header does not fit")
     try:
-        header = json.loads(data[8 : 8 + size])
-        config = json.loads(header["__metadata__"][METADATA_KEY])
-    except (ValueError, RecursionError):
+        header = from_json(data[8 : 8 + size])  # bounds the depth, as json.loads may not
+        config = from_json(header["__metadata__"][METADATA_KEY])
+    except ValueError:
         raise Refused("the adapter's header is not valid JSON") from None
     except (KeyError, TypeError):
         raise Refused(f"the adapter's weights do not carry their {METADATA_KEY}") from None

@@ -51,6 +51,7 @@ class Memory:
     def __exit__(self, *_: object) -> None:
         del _current.memory
 
+    @torch.inference_mode()
     def move(self, source: int, target: int) -> None:
         """Row `target` becomes row `source`; rows in use are kept side by side."""
         for keys, values in self._layers.values():

@@ -30,11 +30,15 @@ def hash32(seed: int, position: int, tokens: U32) -> U32:
 
 
 def gumbel(seed: int, position: int, tokens: U32) -> NDArray[np.float64]:
-    """Standard Gumbel noise of each token: -log(-log(1 - u)) with u strictly inside (0, 1)."""
+    """Standard Gumbel noise of each token: -log(-log(1 - u)) with u strictly inside (0, 1).
+
+    float32 would round the largest u to 1; it is kept at the largest number below.
+    """
     drawn = hash32(seed, position, tokens)
     high = (drawn >> np.uint32(16)).astype(np.float32) * np.float32(2.0**-16)
     low = ((drawn & _LOW).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
-    return -np.log(-np.log1p(-(high + low).astype(np.float64)))
+    below_one = np.minimum(high + low, np.float32(1 - 2.0**-24))
+    return -np.log(-np.log1p(-below_one.astype(np.float64)))
 
 
 def choose(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from openlora.engine import Engine
 from openlora.pricing import Price
-from openlora.request import TOKENS_MAX, Request, Sampling
+from openlora.request import TOKENS_MAX, Request, Sampling, encode_text
 from protocol.errors import Refused
 from protocol.receipt import Receipt
 
@@ -61,6 +61,7 @@ class Completed:
 def request_of(ask: Ask, adapter: bytes, engine: Engine) -> tuple[Request, int]:
     """The engine's request, and its prompt tokens.  Raises `Malformed`, or `TooLong`."""
     text = ask.prompt if ask.prompt is not None else engine.render(ask.messages)
+    encode_text(text)
     prompt_tokens = len(engine.tokens_of(text))
     room = min(engine.context - prompt_tokens, TOKENS_MAX)
     wanted = ask.max_tokens if ask.max_tokens is not None else max(1, min(ANSWER_TOKENS, room))

@@ -1,9 +1,10 @@
 """Reading the bodies of OpenAI's chat and completion calls: what cannot be honoured is refused."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json
 
 from openlora.request import MICRO, TOKENS_MAX
 from openlora.serving import MESSAGES_MAX, Ask
@@ -73,8 +74,8 @@ def read_call(body: bytes, *, chat: bool) -> Call:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        value = from_json(body)  # not json.loads: a library lifts Python's recursion limit (py_ecc)
+    except ValueError as error:
         raise BadParameter(None, f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadParameter(None, "the body is not a JSON object")
@@ -148,9 +149,10 @@ def _micro(fields: Mapping[str, Any], name: str, low: float, high: float) -> int
     value = fields.get(name)
     if value is None:
         return MICRO
-    if type(value) not in (int, float) or not low <= value <= high:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
         raise BadParameter(name, f"{name} is a number from {low:g} to {high:g}")
-    return round(value * MICRO)
+    return round(float(value) * MICRO)
 
 
 def _stops(value: Any) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ import binascii
 import json
 from typing import Any
 
+from pydantic_core import from_json
+
 from openlora.pricing import Quote, SignedVoucher
 from openlora.serving import Completed
 from protocol.errors import Malformed
@@ -100,8 +102,8 @@ def _json_of(header: str) -> dict[str, Any]:
         raise Malformed(f"a voucher of {len(header)} characters, limit is {HEADER_CHARS_MAX}")
     text = header if header.lstrip().startswith("{") else _from_base64(header).decode("latin-1")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = from_json(text)  # bounds the depth, whatever Python's recursion limit
+    except ValueError as error:
         raise Malformed(f"the voucher is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise Malformed("the voucher is not a JSON object")

@@ -30,7 +30,8 @@ def failure(
     extra: dict[str, Any] | None = None,
 ) -> Response:
     """OpenAI's error object; `extra` stands beside it as `openledger`."""
-    error = {"message": message, "type": kind, "param": parameter, "code": code}
+    named = None if parameter is None else _sayable(parameter)
+    error = {"message": _sayable(message), "type": kind, "param": named, "code": code}
     body = {"error": error} if extra is None else {"error": error, "openledger": extra}
     return JSONResponse(body, status_code=status)
 
@@ -142,6 +143,11 @@ class Shape:
     def _frame(self, kind: str, choices: list[Any]) -> dict[str, Any]:
         head = {"object": kind if self._chat else "text_completion", "created": self._created}
         return head | {"id": self._id, "model": self._model, "choices": choices}
+
+
+def _sayable(text: str) -> str:
+    """What a client sent may hold half a surrogate pair, which no answer can."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _choice(content: dict[str, Any]) -> dict[str, Any]:
