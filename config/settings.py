@@ -20,6 +20,7 @@ Multiaddr = Annotated[str, AfterValidator(shapes.multiaddr)]
 PeerAddr = Annotated[str, AfterValidator(shapes.peer_multiaddr)]
 HostPort = Annotated[str, AfterValidator(shapes.host_port)]
 HttpUrl = Annotated[str, AfterValidator(shapes.http_url)]
+SomePath = Annotated[Path, AfterValidator(shapes.path)]
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -36,8 +37,8 @@ class Table(BaseModel):
 class Keys(Table):
     """The operator's key.  Secrets are named by place, never held in this file."""
 
-    keystore: Path = Path("operator.json")
-    password_file: Path | None = None
+    keystore: SomePath = Path("operator.json")
+    password_file: SomePath | None = None
     password_credential: str | None = Field(default=None, min_length=1)  # of systemd
     password_env: str | None = Field(default=None, min_length=1)
 
@@ -79,13 +80,13 @@ class Log(Table):
 class Curator(Table):
     datanet: int | None = Field(default=None, ge=1)  # None: create one at the first start
     datanet_name: str = Field(default="datanet", min_length=1, max_length=64)
-    inbox: Path | None = None  # a folder of contributions to take in, besides HTTP
+    inbox: SomePath | None = None  # a folder of contributions to take in, besides HTTP
     document_bytes_max: int = Field(default=1 << 20, ge=1, le=1 << 26)
     publish_seconds: float = Field(default=3600, ge=1)
 
 
 class Host(Table):
-    base_model: Path | None = None  # a Hugging Face causal model on disk
+    base_model: SomePath | None = None  # a Hugging Face causal model on disk
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
     adapters_resident_max: int = Field(default=64, ge=1, le=100_000)
     adapter_bytes_max: int = Field(default=1 << 28, ge=1024, le=1 << 34)
@@ -114,7 +115,7 @@ class Settings(Table):
     """The whole file.  Relative paths are relative to the folder of the file."""
 
     network: str = Field(min_length=1)  # a file in config/networks by name, or a path
-    data_dir: Path
+    data_dir: SomePath
     roles: tuple[Role, ...] = Field(min_length=1)
     keys: Keys = Keys()
     p2p: P2P = P2P()
@@ -168,6 +169,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path.name}: not UTF-8: byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path.name}: not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 1,000 brackets
+        raise ConfigError(f"{path.name}: not TOML that one can use: {error}") from None
 
 
 def _located(
@@ -216,18 +219,14 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     return settings.model_copy(
         update={
             "folder": folder,
-            "data_dir": folder / settings.data_dir.expanduser(),
+            "data_dir": folder / settings.data_dir,
             "keys": keys.model_copy(
                 update={
-                    "keystore": folder / keys.keystore.expanduser(),
-                    "password_file": password and folder / password.expanduser(),
+                    "keystore": folder / keys.keystore,
+                    "password_file": password and folder / password,
                 }
             ),
-            "curator": settings.curator.model_copy(
-                update={"inbox": inbox and folder / inbox.expanduser()}
-            ),
-            "host": settings.host.model_copy(
-                update={"base_model": model and folder / model.expanduser()}
-            ),
+            "curator": settings.curator.model_copy(update={"inbox": inbox and folder / inbox}),
+            "host": settings.host.model_copy(update={"base_model": model and folder / model}),
         }
     )

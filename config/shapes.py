@@ -1,7 +1,8 @@
-"""The shapes of addresses in settings: each returns its text unchanged or says what it wants."""
+"""The shapes of addresses in settings: each returns its value or says what it wants."""
 
 import ipaddress
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 PORT_MAX = 65_535
@@ -34,8 +35,11 @@ def peer_multiaddr(text: str) -> str:
 
 def host_port(text: str) -> str:
     host, _, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not _is_port(port) or not (_is_ip(bare) or HOST_NAME.fullmatch(bare)):
+    if host.startswith("[") and host.endswith("]"):
+        good = _is_ip(host[1:-1], 6)
+    else:
+        good = _is_ip(host, 4) or HOST_NAME.fullmatch(host) is not None
+    if not good or not _is_port(port):
         raise ValueError(f'want HOST:PORT such as 127.0.0.1:8080, got "{text}"')
     return text
 
@@ -49,6 +53,16 @@ def http_url(text: str) -> str:
     if not good:
         raise ValueError(f'want a URL such as http://127.0.0.1:8545, got "{text}"')
     return text
+
+
+def path(given: Path) -> Path:
+    """The path with a leading ~ replaced."""
+    if "\0" in str(given):
+        raise ValueError("want a path without a zero byte")
+    try:
+        return given.expanduser()
+    except RuntimeError:  # no such user
+        raise ValueError("want a path that begins with the ~ of a known user") from None
 
 
 def address(text: str) -> str:

@@ -1,6 +1,7 @@
 """A settings file is either right or refused with the place, the reason and a remedy."""
 
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.network import NETWORKS, Network, load_network, write_network
-from config.settings import ConfigError, Settings, load
+from config.settings import ConfigError, Settings, build, load
 from config.toml import places, write
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "node.example.toml"
@@ -89,6 +90,12 @@ def test_paths_are_relative_to_the_file(file: Path) -> None:
             GOOD + '[p2p]\nbootstrap = ["/ip4/1.2.3.4/tcp/1"]\n',
             "node.toml: p2p.bootstrap.0: want a multiaddr such as /ip4/192.0.2.1/tcp/4001/p2p/",
         ),
+        (GOOD + '[http]\nlisten = "[::1:80"\n', "node.toml: http.listen: want HOST:PORT"),
+        (GOOD + '[keys]\nkeystore = "\\u0000"\n', "keys.keystore: want a path without a zero"),
+        (GOOD + '[keys]\nkeystore = "~nobody-here/k"\n', "~ of a known user"),
+        (GOOD + "x = " + "9" * 5000 + "\n", "node.toml: not TOML that one can use: Exceeds"),
+        (GOOD + "x = " + "[" * 3000 + "]" * 3000, "node.toml: "),
+        (GOOD + "[chain]\npoll_seconds = nan\n", "node.toml: chain.poll_seconds: want "),
         (GOOD + "folder = '/x'\n", "node.toml: folder: unknown key"),
         (GOOD + "[p2p\n", "node.toml: not TOML: "),
         (GOOD + "p2p = 2020-01-01\n", "node.toml: p2p: want "),
@@ -153,3 +160,18 @@ texts = st.text(st.characters(blacklist_categories=["Cs"]))
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), texts | st.lists(texts)))
 def test_what_is_written_is_toml(values: dict[str, str | list[str]]) -> None:
     assert tomllib.loads(write(values)) == values
+
+
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | texts
+tables = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+)
+
+
+@given(st.sampled_from(sorted(Settings.model_fields)), tables)
+def test_any_value_is_taken_or_refused(key: str, value: object) -> None:
+    """No value makes anything but settings or a `ConfigError`."""
+    table = {"network": "devnet", "data_dir": "d", "roles": ["host"], key: value}
+
+    with suppress(ConfigError):
+        assert build(Settings, table, Path("absent.toml")).network

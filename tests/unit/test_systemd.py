@@ -68,3 +68,19 @@ def test_systemd_waits_longer_than_the_node_takes_to_stop() -> None:
     from node.shutdown import DEADLINE
 
     assert int(value("TimeoutStopSec")) > DEADLINE
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-sysusers") is None and not os.environ.get("CI"),
+    reason="systemd-sysusers is not installed (Debian package systemd); CI has it",
+)
+def test_systemd_would_make_the_account() -> None:
+    made = subprocess.run(
+        ["systemd-sysusers", "--dry-run", str(UNITS / "openledger.sysusers.conf")],
+        capture_output=True,
+        text=True,
+    )
+
+    assert made.returncode == 0, made.stderr
+    assert "openledger" in made.stdout + made.stderr
+    assert value("User") == "openledger"
