@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, TypeVarTuple
 
 import trio
@@ -43,6 +44,9 @@ class Bodies(Protocol):
 
     async def fetch(self, commitment: Commitment) -> bytes:
         """The body, verified; from here or from peers.  `Temporary` when nobody gives it."""
+
+    async def fetch_file(self, commitment: Commitment) -> Path:
+        """As `fetch`, for bodies that do not belong into memory."""
 
 
 class Outcome(Protocol):

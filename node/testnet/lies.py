@@ -37,7 +37,7 @@ class Liar:
         if self.kind == "arithmetic":
             return self._arithmetic(build_body(answered, digests, old_totals, parameters))
         for number in self.random.sample(range(len(answered)), len(answered)):
-            changed = SPAN_LIES[self.kind](self, list(answered[number].spans), parameters)
+            changed = SPAN_LIES[self.kind](self, answered[number], parameters)
             if changed is not None:
                 lying = list(answered)
                 lying[number] = replace(answered[number], spans=tuple(changed))
@@ -72,8 +72,9 @@ def _some(liar: Liar, places: Sequence[int]) -> int | None:
     return liar.random.choice(places) if places else None
 
 
-def _mismatch(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+def _mismatch(liar: Liar, item: Answered, parameters: Parameters) -> list[Span] | None:
     """Say that the span stands one byte further on than it does."""
+    spans = list(item.spans)
     at = _some(liar, [j for j, span in enumerate(spans) if span.who])
     if at is None:
         return None
@@ -82,8 +83,9 @@ def _mismatch(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Spa
     return _change(spans, at, who=(moved, *spans[at].who[1:]))
 
 
-def _longer(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+def _longer(liar: Liar, item: Answered, parameters: Parameters) -> list[Span] | None:
     """Cut a span short, which turns what it owned over to others."""
+    spans = list(item.spans)
 
     def may_shrink(j: int) -> bool:
         reach = spans[j - 1].start + spans[j - 1].length if j else 0
@@ -94,19 +96,22 @@ def _longer(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span]
     return None if at is None else _change(spans, at, length=spans[at].length - 1)
 
 
-def _earlier(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+def _earlier(liar: Liar, item: Answered, parameters: Parameters) -> list[Span] | None:
     """Leave out the contributor who had the span first."""
+    spans = list(item.spans)
     at = _some(liar, [j for j, span in enumerate(spans) if len(span.who) > 1])
     return None if at is None else _change(spans, at, who=spans[at].who[1:])
 
 
-def _omitted(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+def _omitted(liar: Liar, item: Answered, parameters: Parameters) -> list[Span] | None:
+    spans = list(item.spans)
     at = _some(liar, range(len(spans)))
     return None if at is None else spans[:at] + spans[at + 1 :]
 
 
-def _contributor(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+def _contributor(liar: Liar, item: Answered, parameters: Parameters) -> list[Span] | None:
     """Say that the accomplice wrote the document."""
+    spans = list(item.spans)
 
     def innocent(span: Span) -> bool:
         return liar.accomplice not in {place.contributor for place in span.who}
@@ -118,16 +123,18 @@ def _contributor(liar: Liar, spans: list[Span], parameters: Parameters) -> list[
     return _change(spans, at, who=(stolen, *spans[at].who[1:]))
 
 
-def _echo(liar: Liar, spans: list[Span], parameters: Parameters) -> list[Span] | None:
+def _echo(liar: Liar, item: Answered, parameters: Parameters) -> list[Span] | None:
     """Pay for a span that the asker quoted, or call one quoted that he did not quote."""
+    spans = list(item.spans)
     at = _some(liar, [j for j, span in enumerate(spans) if span.echo])
     if at is not None:
         return _change(spans, at, echo=0)
-    at = _some(liar, range(len(spans)))
+    room = len(item.text.prompt)
+    at = _some(liar, [j for j, span in enumerate(spans) if span.length <= room])
     return None if at is None else _change(spans, at, echo=1)
 
 
-SPAN_LIES: dict[str, Callable[[Liar, list[Span], Parameters], list[Span] | None]] = {
+SPAN_LIES: dict[str, Callable[[Liar, Answered, Parameters], list[Span] | None]] = {
     "mismatch": _mismatch,
     "longer": _longer,
     "earlier": _earlier,

@@ -1,0 +1,87 @@
+"""The `Chain` port: follows the contracts into a ledger, and sends intents through the outbox."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import trio
+
+from config.network import Network
+from contracts.bindings import Bindings
+from contracts.chain import Block, Follower
+from contracts.outbox import Outbox
+from contracts.rpc import Rpc
+from node.metrics import Metrics
+from protocol.errors import Refused
+from protocol.ledger import Ledger
+
+
+class ContractChain:
+    """One node's view of one deployment.  `follow` and the outbox's `run` must be running."""
+
+    def __init__(
+        self, network: Network, rpc: Rpc, outbox: Outbox, confirmations: int, poll: float,
+        metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self.addresses: Mapping[str, bytes] = {
+            name: network.contract(name) for name in network.contracts
+        }
+        self.bindings = Bindings(self.addresses)
+        self.outbox = outbox
+        self._network, self._rpc, self._metrics = network, rpc, metrics
+        self._confirmations, self._poll = confirmations, poll
+        self._heads: list[trio.MemorySendChannel[int]] = []
+        self._progress: Sequence[Any] = ()
+        self.ledger = self._empty()
+
+    def _empty(self) -> Ledger:
+        return Ledger(chain_id=self._network.chain_id, contracts=dict(self.addresses))
+
+    async def rebuild(self) -> None:
+        """After a reorg: forget everything that was folded; `follow` starts over."""
+        await trio.lowlevel.checkpoint()
+        self.ledger = self._empty()
+
+    async def follow(self) -> None:
+        """Fold confirmed blocks until cancelled.  Raises `Reset` when the chain moved."""
+        self.ledger = self._empty()
+        follower = Follower(
+            self._rpc,
+            list(self.addresses.values()),
+            self._network.deployment_block,
+            confirmations=self._confirmations,
+            poll_seconds=self._poll,
+        )
+        await follower.run(self._deliver)
+
+    async def _deliver(self, block: Block) -> None:
+        self.ledger.begin(block.number, block.timestamp)
+        for entry in block.logs:
+            if (event := self.bindings.decode(entry)) is not None:
+                self.ledger.apply(event)
+        self._metrics.chain_followed.set(block.number)
+        for head in list(self._heads):
+            try:
+                head.send_nowait(block.timestamp)
+            except trio.WouldBlock:
+                pass  # the reader has not looked since the last one: it will see this state too
+            except trio.BrokenResourceError:
+                self._heads.remove(head)
+        await trio.lowlevel.checkpoint()
+
+    def heads(self) -> "trio.MemoryReceiveChannel[int]":
+        send, receive = trio.open_memory_channel[int](1)
+        self._heads.append(send)
+        if self.ledger.number >= 0:
+            send.send_nowait(self.ledger.time)
+        return receive
+
+    async def intend(self, key: str, call: object) -> None:
+        to, data, value = self.bindings.encode(call)  # type: ignore[arg-type]
+        self.outbox.intend(key, to, data, value)
+        await trio.lowlevel.checkpoint()
+
+    def outcome(self, key: str) -> Any:
+        try:
+            return self.outbox.result(key)
+        except Refused:
+            return None  # no such intent here yet

@@ -1,0 +1,203 @@
+"""Answers that are paid for: vouchers kept before, receipts after, each durable in its turn."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from openlora.account import Account
+from openlora.dispatch import Dispatch
+from openlora.pricing import Price, Quote, SignedVoucher, required
+from openlora.receipts import receipt_of
+from openlora.request import Delta, Failed, Finished, Request
+from openlora.serving import Ask, Card, Completed, UnknownModel, request_of
+from protocol.batch import Text
+from protocol.ledger import AdapterRecord
+from protocol.messages import PaidAnswer
+from protocol.signature import Domain
+from roles.answers import receipt_domain
+from roles.ports import Ports
+
+ACCOUNT, SAID = b"host/account/", b"host/said/"
+DEADLINE_SECONDS = 30 * 86_400  # by which a receipt must be attributed
+EVENTS_MAX = 4096  # of one answer between the engine and a slow client
+
+Event = Delta | Completed | Failed
+
+
+@dataclass
+class Serving:
+    """The host's side of one paid answer (`node.http.openai.Serving`)."""
+
+    ports: Ports
+    dispatch: Dispatch
+    base: bytes
+    price: Price
+    ready: dict[bytes, int] = field(default_factory=dict)  # adapter -> unix seconds of loading
+    unsaid: trio.Event = field(default_factory=trio.Event)
+    _accounts: dict[bytes, Account] = field(default_factory=dict)
+    _nonce: int = 0
+
+    def __post_init__(self) -> None:
+        for key, value in self.ports.store.scan(ACCOUNT):
+            self._accounts[key[len(ACCOUNT) :]] = Account.decode(value)
+        self._nonce = sum(1 for _ in self.ports.store.scan(SAID))
+
+    @property
+    def domain(self) -> Domain:
+        return receipt_domain(self.ports.chain.ledger)
+
+    @property
+    def address(self) -> bytes:
+        return self.ports.signer.address
+
+    def models(self) -> Sequence[Card]:
+        return [
+            Card(name=row.name, adapter=row.adapter, base=row.base, price=self.price, created=at)
+            for row, at in self._offered()
+        ]
+
+    def _offered(self) -> list[tuple[AdapterRecord, int]]:
+        adapters = self.ports.chain.ledger.adapters
+        return [(adapters[name], at) for name, at in self.ready.items() if name in adapters]
+
+    def adapter_of(self, ask: Ask) -> AdapterRecord:
+        for row, _ in self._offered():
+            if row.name == ask.model:
+                return row
+        raise UnknownModel(f"the model {ask.model!r} is not served here")
+
+    async def quote(self, ask: Ask, payer: bytes | None) -> Quote:
+        row = self.adapter_of(ask)
+        request, tokens = await self._request(ask, row)
+        used = self.account(payer, row.adapter).cumulative if payer else 0
+        worst = request.sampling.max_tokens
+        return Quote(
+            price=self.price,
+            input_tokens=tokens,
+            output_tokens_max=worst,
+            cumulative=used,
+            required=required(used, self.price, tokens, worst),
+        )
+
+    async def _request(self, ask: Ask, row: AdapterRecord) -> tuple[Request, int]:
+        return await self.ports.compute(request_of, ask, row.adapter, self.dispatch.engine)
+
+    def account(self, payer: bytes, adapter: bytes) -> Account:
+        return self._accounts.get(payer + adapter, Account())
+
+    def accounts(self) -> list[tuple[bytes, bytes, Account]]:
+        """(payer, adapter, account) of everybody who ever paid here."""
+        return [(key[:20], key[20:], account) for key, account in self._accounts.items()]
+
+    def backed(self, payer: bytes, adapter: bytes) -> int:
+        """The highest cumulative of this account that the payer's deposit can still redeem."""
+        ledger, host = self.ports.chain.ledger, self.address
+        elsewhere = sum(
+            max(0, other.best.voucher.cumulative - ledger.redeemed.get((who, host, name), 0))
+            for who, name, other in self.accounts()
+            if who == payer and name != adapter and other.best
+        )
+        redeemed = ledger.redeemed.get((payer, host, adapter), 0)
+        return redeemed + max(0, ledger.available(payer, host) - elsewhere)
+
+    @asynccontextmanager
+    async def answer(
+        self, ask: Ask, signed: SignedVoucher
+    ) -> AsyncIterator["trio.MemoryReceiveChannel[Event]"]:
+        """See `node.http.openai.Serving.answer`."""
+        row, payer = self.adapter_of(ask), signed.voucher.payer
+        request, tokens = await self._request(ask, row)
+        before = self.account(payer, row.adapter)
+        admitted = before.admit(
+            signed,
+            host=self.address,
+            adapter=row.adapter,
+            price=self.price,
+            input_tokens=tokens,
+            output_tokens_max=request.sampling.max_tokens,
+            backed=self.backed(payer, row.adapter),
+        )
+        worst = admitted.cumulative - before.cumulative
+        self._keep(payer, row.adapter, admitted)
+        running = _Running(self, row, payer, request, worst)
+        send, receive = trio.open_memory_channel[Event](EVENTS_MAX)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(running.pass_on, send)
+                yield receive
+                nursery.cancel_scope.cancel()
+        finally:
+            running.release()
+
+    def _keep(
+        self, payer: bytes, adapter: bytes, account: Account, said: PaidAnswer | None = None
+    ) -> None:
+        """Write an account, and the answer that changed it, in one synced batch."""
+        puts = {ACCOUNT + payer + adapter: account.encode()}
+        if said is not None:
+            puts[SAID + said.receipt.nonce.to_bytes(8, "big")] = said.encode()
+        self.ports.store.write(puts, sync=True)
+        self._accounts[payer + adapter] = account
+
+    def settle(
+        self, row: AdapterRecord, payer: bytes, request: Request, worst: int, done: Finished
+    ) -> Completed:
+        """Charge for an answer and sign its receipt; both are on disk when this returns."""
+        account = self.account(payer, row.adapter)
+        prompt_tokens, output_tokens = len(done.prompt_tokens), len(done.output_tokens)
+        amount = self.price.fee(prompt_tokens, output_tokens)
+        settled = account.settle(worst, amount)
+        receipt = receipt_of(
+            request,
+            done,
+            base=self.base,
+            amount=amount,
+            cumulative=settled.served,
+            nonce=self._nonce,
+            deadline=int(self.ports.clock.now()) + DEADLINE_SECONDS,
+            host=self.address,
+            payer=payer,
+        )
+        signature = self.ports.signer.sign(receipt.digest(self.domain))
+        text = Text(request.prompt.encode(), done.text.encode())
+        self._keep(payer, row.adapter, settled, PaidAnswer(receipt, signature, text))
+        self._nonce += 1
+        self.unsaid.set()
+        return Completed(done.reason, done.text, prompt_tokens, output_tokens, receipt, signature)
+
+    def drop(self, payer: bytes, adapter: bytes, worst: int) -> None:
+        """An answer ended without a receipt: nobody pays for it."""
+        self._accounts[payer + adapter] = self.account(payer, adapter).release(worst)
+
+
+@dataclass
+class _Running:
+    """One answer between the engine and its client."""
+
+    serving: Serving
+    row: AdapterRecord
+    payer: bytes
+    request: Request
+    worst: int
+    open: bool = True
+
+    async def pass_on(self, send: "trio.MemorySendChannel[Event]") -> None:
+        async with send, self.serving.dispatch.answer(self.request) as events:
+            async for event in events:
+                if not isinstance(event, Finished):
+                    await send.send(event)
+                    continue
+                if not event.text:
+                    await send.send(Failed("the model ended at once: an empty answer is free"))
+                    return
+                self.open = False
+                done = self.serving.settle(self.row, self.payer, self.request, self.worst, event)
+                await send.send(done)
+                return
+
+    def release(self) -> None:
+        if self.open:
+            self.open = False
+            self.serving.drop(self.payer, self.row.adapter, self.worst)
