@@ -14,7 +14,7 @@ from typing import Any, cast
 import libp2p.pubsub.pubsub as pubsub_module
 import libp2p.stream_muxer.muxer_multistream as muxer_multistream
 import trio
-from libp2p.abc import IHost, IMuxedConn, INetStream
+from libp2p.abc import IHost, IMuxedConn, INetStream, IRawConnection
 from libp2p.host.basic_host import BasicHost
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.exceptions import IncompleteReadError
@@ -48,6 +48,7 @@ _PRIVATE = {
     Swarm: (
         "_handle_inbound_connection",
         "upgrade_inbound_raw_conn",
+        "upgrade_outbound_raw_conn",
         "add_conn",
         "set_stream_handler",
     ),
@@ -204,7 +205,7 @@ def guard_connections(
     handshake goes: an honest one takes milliseconds, an idle socket waits for its end.
     """
     half_open: dict[int, trio.CancelScope] = {}
-    add_conn = network.add_conn
+    add_conn, upgrade = network.add_conn, network.upgrade_outbound_raw_conn
     serial = iter(range(2**63))
 
     async def admitting(muxed: IMuxedConn, direction: str = "unknown") -> Any:
@@ -242,6 +243,15 @@ def guard_connections(
                 await cast(SwarmConn, connection).event_closed.wait()
         await close(read_write_closer)
 
+    async def upgrading(raw_conn: IRawConnection, peer_id: ID, pre_scope: Any = None) -> SwarmConn:
+        try:
+            return await upgrade(raw_conn, peer_id, pre_scope)
+        except BaseException:  # a dial that timed out in its handshake would keep its socket
+            with trio.CancelScope(shield=True):
+                await close(raw_conn)
+            raise
+
+    network.upgrade_outbound_raw_conn = upgrading  # type: ignore[method-assign]
     network.add_conn = admitting  # type: ignore[method-assign,assignment]
     network._handle_inbound_connection = accept  # type: ignore[method-assign]
 

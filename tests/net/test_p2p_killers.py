@@ -3,7 +3,7 @@
 import contextlib
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from tests.net.p2p_world import (
     Note,
     World,
     attacker,
+    forget_attackers,
     heard,
     meshed,
     secret,
@@ -39,10 +40,11 @@ Frames = Callable[[Network], list[bytes]]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     world.register(1, 2, BAD, *range(100, 250))
-    return world
+    yield world
+    forget_attackers()
 
 
 async def ask(one: Network, other: Network, text: bytes) -> bytes:
@@ -325,7 +327,7 @@ async def test_flood_is_banned_and_stays_banned(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flooder loses his place, honest gossip goes on, and a restart does not forgive."""
-    monkeypatch.setattr("p2p.guard.RPC_RATE", Rate(per_second=50, burst=100))
+    monkeypatch.setattr("p2p.guard.RPC_RATE", Rate(per_second=1, burst=100))
     async with world.node(1) as victim, world.node(2, [victim.address]) as honest:
         await meshed(victim, honest)
         inbox = victim.gossip.subscribe(Note)
