@@ -27,27 +27,26 @@ class Bodies:
     def __init__(self, folder: Path, peers: Peers, standing: Standing) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._held = dict(_scan(folder))
+        self._held = set(_scan(folder))
         self._fetcher = Fetcher(peers, standing)
         self._limiter = trio.CapacityLimiter(FETCHES_MAX)
-        self._waiting: dict[bytes, trio.Lock] = {}
+        self._waiting: dict[Commitment, trio.Lock] = {}
         peers.serve(PROTOCOL, ChunkServer(self.find).answer)
 
-    def find(self, root: bytes) -> tuple[Commitment, Path] | None:
-        """What this node holds under `root`."""
-        commitment = self._held.get(root)
-        return None if commitment is None else (commitment, self._path(commitment))
+    def find(self, commitment: Commitment) -> Path | None:
+        """The file that holds a body, if this node has it."""
+        return self._path(commitment) if commitment in self._held else None
 
     def held(self) -> list[Commitment]:
-        return list(self._held.values())
+        return list(self._held)
 
     async def offer(self, commitment: Commitment, data: bytes) -> None:
         """Keep the body durably and serve it; `Malformed` if it is not what is committed."""
-        if commitment.root in self._held:
+        if commitment in self._held:
             return
         await trio.to_thread.run_sync(chunk_tree, commitment, data)
         await trio.to_thread.run_sync(_write, self._path(commitment), data)
-        self._held[commitment.root] = commitment
+        self._held.add(commitment)
 
     async def fetch(self, commitment: Commitment) -> bytes:
         """The whole body, verified, from here or from peers; `Temporary` when nobody gives it."""
@@ -56,7 +55,7 @@ class Bodies:
         try:
             await trio.to_thread.run_sync(chunk_tree, commitment, data)
         except Malformed:  # damaged on our disk: the peers may have a sound one
-            self._held.pop(commitment.root, None)
+            self._held.discard(commitment)
             path = await self.fetch_file(commitment)
             data = await trio.to_thread.run_sync(path.read_bytes)
         return data
@@ -64,23 +63,23 @@ class Bodies:
     async def fetch_file(self, commitment: Commitment) -> Path:
         """As `fetch`, for bodies that do not belong into memory: the file that holds it."""
         path = self._path(commitment)
-        lock = self._waiting.setdefault(commitment.root, trio.Lock())
+        lock = self._waiting.setdefault(commitment, trio.Lock())
         try:
             async with lock:  # two roles that want one body download it once
-                if self._held.get(commitment.root) != commitment:
+                if commitment not in self._held:
                     async with self._limiter:
                         await self._fetcher.fetch(commitment, path)
-                    self._held[commitment.root] = commitment
+                    self._held.add(commitment)
         finally:
             if not lock.statistics().tasks_waiting:
-                self._waiting.pop(commitment.root, None)
+                self._waiting.pop(commitment, None)
         return path
 
     def _path(self, commitment: Commitment) -> Path:
         return self._folder / f"{commitment.root.hex()}.{commitment.kind}.{commitment.size}"
 
 
-def _scan(folder: Path) -> list[tuple[bytes, Commitment]]:
+def _scan(folder: Path) -> list[Commitment]:
     found = []
     for path in sorted(folder.iterdir())[:HELD_MAX]:
         try:
@@ -89,7 +88,7 @@ def _scan(folder: Path) -> list[tuple[bytes, Commitment]]:
         except (ValueError, Malformed):
             continue  # a partial download, or nothing of ours
         if path.stat().st_size == commitment.size:
-            found.append((commitment.root, commitment))
+            found.append(commitment)
     return found
 
 

@@ -94,9 +94,11 @@ class Dialer:
     def _due(self) -> dict[bytes, PeerInfo]:
         connected, now = set(self._connected()), trio.current_time()
         room = OUTBOUND_MAX - len(connected)
+        known = self._known()
+        self._attempts = {peer: self._attempts[peer] for peer in known if peer in self._attempts}
         due = {
             peer: info
-            for peer, info in self._known().items()
+            for peer, info in known.items()
             if peer not in connected
             and not self._standing.banned(peer)
             and self._attempts.get(peer, _Attempt(0, 0.0)).after <= now

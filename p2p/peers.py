@@ -94,6 +94,8 @@ class Peers:
         if self._host is None:
             raise Temporary("the network is not up yet")
         if peer_id == self._host.peer:
+            if protocol not in self._services:
+                raise Refused(f"this node does not serve {protocol}")
             return await self._services[protocol].answer(peer_id, payload)
         with trio.move_on_after(deadline):
             if self.reach is not None and peer_id not in self.connected():

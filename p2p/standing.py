@@ -50,13 +50,18 @@ class Standing:
         return self._book.banned_peers(self._clock())
 
     def save(self) -> None:
-        """Atomic; at most a few hundred kilobytes, so it is written in place of a checkpoint."""
+        """Atomic; at most a few hundred kilobytes. A full disk is counted: it is no reason to die,
+        and blame is cast from inside libp2p, which an exception would end."""
         if self._path is None:
             return
         temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(self._book.encode())
-        os.replace(temporary, self._path)
-        self._dirty = False
+        try:
+            temporary.write_bytes(self._book.encode())
+            os.replace(temporary, self._path)
+        except OSError:
+            self.counts["score_book_unsaved"] += 1
+        else:
+            self._dirty = False
 
     async def run(self) -> None:
         """Write the points from time to time, and once more at the end."""
