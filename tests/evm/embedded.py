@@ -34,13 +34,13 @@ class Log:
 class Chain:
     """All contracts on a chain of their own; time stands still until `warp`."""
 
-    def __init__(self, parameters: Parameters | None = None) -> None:
+    def __init__(self, parameters: Parameters | None = None, admin: bytes = DEPLOYER) -> None:
         self.env = Env()
         self.env.enable_fast_mode()
         self.setup = Setup(
             deployer=DEPLOYER,
             treasury=TREASURY,
-            admin=DEPLOYER,
+            admin=admin,
             parameters=parameters or Parameters(),
             limits=TEST_LIMITS,
         )
@@ -98,14 +98,15 @@ class Chain:
         # Fixed addresses: the pure plan's, by the deployer's nonce.
         where = list(self.addresses.values())[self._nonce]
         self._nonce += 1
-        made, _ = self.env.deploy_code(
+        _, done = self.env.deploy(
             sender=_address(DEPLOYER),
             bytecode=data,
             value=value,
             gas=GAS_MAX,
             override_address=_address(where),
-        )[:2]
-        assert bytes.fromhex(str(made)[2:]) == where
+        )
+        if done.is_error:
+            raise Reverted(reason(done.output))
 
 
 def _address(raw: bytes) -> Any:
