@@ -1,6 +1,8 @@
 """JSON-RPC over HTTP/1.1 on loopback: bounded in every direction, deaf to web pages."""
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +21,9 @@ CONNECTIONS_MAX: Final = 256
 READ_SECONDS_MAX: Final = 10.0
 WRITE_SECONDS_MAX: Final = 30.0
 IDLE_SECONDS_MAX: Final = 75.0
+DEPTH_MAX: Final = 32
+STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+BRACKET: Final = re.compile(rb"[\[\]{}]")
 CHUNK_BYTES: Final = 64 << 10
 HOSTS_ALLOWED: Final = ("127.0.0.1", "localhost", "[::1]")
 
@@ -83,6 +88,8 @@ class Server:
     async def handle(self, body: bytes) -> bytes:
         """The answer to one JSON-RPC body, which may be a batch; empty if nothing was asked."""
         try:
+            if _too_deep(body):
+                raise ValueError("nested too deeply")
             value = json.loads(body)
         except (ValueError, RecursionError):
             return _encode(_error(None, Failure(PARSE_ERROR, "parse error")))
@@ -127,6 +134,20 @@ async def listen(port: int) -> trio.SocketListener:
     return listener
 
 
+def _too_deep(body: bytes) -> bool:
+    """Whether brackets outside of strings nest deeper than any call does.
+
+    py-evm raises the recursion limit for its own 1024 frames; the JSON scanner is C and overflows
+    the stack, and with it the process, long before it reaches that limit.
+    """
+    depth = 0
+    for mark in BRACKET.finditer(STRING.sub(b"", body)):
+        depth += 1 if mark[0] in b"[{" else -1
+        if depth > DEPTH_MAX:
+            return True
+    return False
+
+
 def _status(request: h11.Request) -> int:
     headers: dict[bytes, bytes] = dict(request.headers)
     if request.method != b"POST":
@@ -149,9 +170,13 @@ async def _event(stream: trio.SocketStream, connection: h11.Connection) -> Any:
 
 
 async def _reply(
-    stream: trio.SocketStream, connection: h11.Connection, status: int, body: bytes
+    stream: trio.SocketStream,
+    connection: h11.Connection,
+    status: int,
+    body: bytes,
+    extra: Sequence[tuple[str, str]] = (),
 ) -> None:
-    headers = [("content-type", "application/json")] if body else []
+    headers = [*extra, ("content-type", "application/json")] if body else [*extra]
     if status != 204:
         headers.append(("content-length", str(len(body))))
     head = connection.send(h11.Response(status_code=status, headers=headers))
@@ -162,7 +187,7 @@ async def _reply(
 
 async def _refuse(stream: trio.SocketStream, connection: h11.Connection, status: int) -> None:
     if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-        await _reply(stream, connection, status, b"")
+        await _reply(stream, connection, status, b"", [("connection", "close")])
 
 
 async def _send(stream: trio.SocketStream, payload: bytes | None) -> None:

@@ -26,6 +26,18 @@ def test_an_intent_is_sent_followed_and_ends_with_its_transaction() -> None:
     assert bench.outbox.status().done == 1
 
 
+def test_two_intents_fly_at_once_with_two_nonces() -> None:
+    """In the order in which they were meant."""
+    bench = Bench()
+    bench.intend(b"pay a")
+    bench.intend(b"pay b")
+
+    bench.step()
+
+    flying = [decode(raw, CHAIN_ID) for raw in bench.world.sent]
+    assert [(tx.nonce, tx.data) for tx in flying] == [(0, b"pay a"), (1, b"pay b")]
+
+
 def test_the_same_key_twice_is_one_intent_and_another_call_is_refused() -> None:
     """A role may say its intents again after every restart."""
     bench = Bench()
@@ -122,6 +134,8 @@ def test_an_empty_account_is_named_in_the_status_and_tried_again() -> None:
 def test_a_nonce_that_a_stranger_used_is_given_up_only_when_that_is_confirmed() -> None:
     """Not before, or both transactions could be included."""
     bench = Bench()
+    for _ in range(CONFIRMATIONS + 2):
+        bench.world.mine()
     bench.intend(b"pay a")
     bench.step()
     bench.world.pool.clear()
