@@ -174,12 +174,10 @@ def _result(answer: Any, identity: int | None) -> Any:
         if answer.get("id") != identity or "result" not in answer:
             raise Malformed("the node answered another call, or without a result")
         return answer["result"]
-    code, message = (
-        (error.get("code"), error.get("message")) if isinstance(error, dict) else (0, "")
-    )
+    fields = error if isinstance(error, dict) else {}
+    code, message, returned = (fields.get(name) for name in ("code", "message", "data"))
     if not isinstance(code, int) or not isinstance(message, str):
         raise Malformed("the node answered with an error of no known form")
-    returned = error.get("data")
     if code == REVERTED or (isinstance(returned, str) and "revert" in message):
         raw = data(returned) if isinstance(returned, str) else b""
         raise Reverted(f"reverted: {revert_reason(raw)}" if raw else message, raw)

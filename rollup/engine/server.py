@@ -20,6 +20,7 @@ ANSWER_BYTES_MAX: Final = 64 << 20
 CONNECTIONS_MAX: Final = 256
 READ_SECONDS_MAX: Final = 10.0
 WRITE_SECONDS_MAX: Final = 30.0
+ACCEPT_PAUSE_SECONDS: Final = 0.05
 IDLE_SECONDS_MAX: Final = 75.0
 DEPTH_MAX: Final = 32
 STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -44,7 +45,12 @@ class Server:
         async with trio.open_nursery() as nursery:
             while True:
                 await self._room.acquire()
-                stream = await listener.accept()
+                try:
+                    stream = await listener.accept()
+                except OSError:  # the peer is gone already, or descriptors are short for a moment
+                    self._room.release()
+                    await trio.sleep(ACCEPT_PAUSE_SECONDS)
+                    continue
                 nursery.start_soon(self._connection, stream)
 
     async def _connection(self, stream: trio.SocketStream) -> None:

@@ -9,6 +9,7 @@ from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
 from eth_account import Account
 from eth_bloom import BloomFilter
+from eth_hash.auto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -174,6 +175,25 @@ def test_blocks_store_and_load(chain: Chain) -> None:
     chain.adopt(block)
     with pytest.raises(Refused, match="not after"):
         chain.build(1_002, bytes(20), pool.picker(10**8))
+
+
+def test_a_block_its_state_and_the_head_are_one_batch(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the moment of death, the disk holds all of a block or nothing of it."""
+    batches: list[dict[bytes, bytes | None]] = []
+    store = chain._store
+    monkeypatch.setattr(store, "write", lambda puts: batches.append(dict(puts)))
+    pool = Mempool()
+    pool.add(decode(signed(2, 0, 5, b"", b"\x99" * 20), CHAIN_ID), 0)
+
+    built = chain.build(1_002, bytes(20), pool.picker(10**8))
+
+    (batch,) = batches
+    assert batch[b"head"] == built.block.number.to_bytes(8, "big")
+    assert batch[b"s" + built.block.header.state_root] is not None
+    assert batch[b"x" + built.block.hash] == batch[b"head"]
+    assert batch[b"t" + keccak(built.block.transactions[0])] is not None
 
 
 def test_a_log_search_over_the_bound_is_refused(chain: Chain) -> None:
