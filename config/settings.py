@@ -106,6 +106,7 @@ class Validator(Table):
 
 
 class Sequencer(Table):
+    genesis: Path | None = None  # of the embedded engine; None: data_dir/genesis.json
     rpc_listen: HostPort = "127.0.0.1:8545"
     block_seconds: float = Field(default=2.0, ge=0.05, le=60)
     gas_limit: int = Field(default=15_000_000, ge=1_000_000, le=1_000_000_000)

@@ -1,6 +1,6 @@
 """The `Chain` port: follows the contracts into a ledger, and sends intents through the outbox."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import trio
@@ -9,7 +9,7 @@ from config.network import Network
 from contracts.bindings import Bindings
 from contracts.chain import Block, Follower
 from contracts.outbox import Outbox
-from contracts.rpc import Rpc
+from contracts.rpc import Rpc, number
 from node.metrics import Metrics
 from protocol.errors import Refused
 from protocol.ledger import Ledger
@@ -30,7 +30,8 @@ class ContractChain:
         self._network, self._rpc, self._metrics = network, rpc, metrics
         self._confirmations, self._poll = confirmations, poll
         self._heads: list[trio.MemorySendChannel[int]] = []
-        self._progress: Sequence[Any] = ()
+        self._caught_up = 0
+        self._progress: Callable[[], None] = lambda: None
         self.ledger = self._empty()
 
     def _empty(self) -> Ledger:
@@ -41,9 +42,14 @@ class ContractChain:
         await trio.lowlevel.checkpoint()
         self.ledger = self._empty()
 
-    async def follow(self) -> None:
-        """Fold confirmed blocks until cancelled.  Raises `Reset` when the chain moved."""
-        self.ledger = self._empty()
+    async def follow(self, progress: Callable[[], None]) -> None:
+        """Fold confirmed blocks until cancelled.  Raises `Reset` when the chain moved.
+
+        Heads are told only from the block on that is the newest now: no role acts on the past.
+        """
+        self.ledger, self._progress = self._empty(), progress
+        head = number(await self._rpc.call("eth_blockNumber"))
+        self._caught_up = max(self._network.deployment_block, head - self._confirmations)
         follower = Follower(
             self._rpc,
             list(self.addresses.values()),
@@ -53,13 +59,19 @@ class ContractChain:
         )
         await follower.run(self._deliver)
 
+    @property
+    def live(self) -> bool:
+        """Whether the ledger has caught up with the chain since the start."""
+        return self.ledger.number >= self._caught_up and bool(self.ledger.parameters)
+
     async def _deliver(self, block: Block) -> None:
         self.ledger.begin(block.number, block.timestamp)
         for entry in block.logs:
             if (event := self.bindings.decode(entry)) is not None:
                 self.ledger.apply(event)
         self._metrics.chain_followed.set(block.number)
-        for head in list(self._heads):
+        self._progress()
+        for head in list(self._heads) if self.live else ():
             try:
                 head.send_nowait(block.timestamp)
             except trio.WouldBlock:
@@ -71,7 +83,7 @@ class ContractChain:
     def heads(self) -> "trio.MemoryReceiveChannel[int]":
         send, receive = trio.open_memory_channel[int](1)
         self._heads.append(send)
-        if self.ledger.number >= 0:
+        if self.live:
             send.send_nowait(self.ledger.time)
         return receive
 

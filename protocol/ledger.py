@@ -80,7 +80,7 @@ class BatchRecord:
     deadline: int
     version: int
     status: Status
-    bond: int = 0
+    convicted_of: int = 0  # a `protocol.court.Kind`, once slashed
 
 
 @dataclass
@@ -222,7 +222,8 @@ class Ledger:
         self.batches[event.id], self.last_post = record, self.time
 
     def _batch_slashed(self, event: e.BatchSlashed) -> None:
-        self.set_batch_status(event.id, Status.SLASHED)
+        row = self.batches[event.id]
+        self.batches[event.id] = replace(row, status=Status.SLASHED, convicted_of=event.kind)
 
     def _batch_final(self, event: e.BatchFinalized) -> None:
         self.set_batch_status(event.id, Status.FINAL)

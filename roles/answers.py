@@ -59,6 +59,8 @@ class Answers:
                 self._add(digest, answer)
 
     def _add(self, digest: bytes, answer: PaidAnswer) -> None:
+        if digest in self.by_digest:
+            return
         self.by_digest[digest] = answer
         self.by_voucher.setdefault(voucher_of(answer.receipt), []).append(digest)
 

@@ -24,7 +24,8 @@ BATCH_ANSWERS_MAX = 1_000
 FINALIZE_GRACE = 60  # seconds that a batch's own poster has before others finalize it
 RETRY_SECONDS = 120  # a refused finalization (an open demand) is tried again so often
 
-Composer = Callable[[Sequence[Answered], Sequence[bytes], Mapping[int, int], Parameters], Body]
+Composed = Body | None  # None posts nothing
+Composer = Callable[[Sequence[Answered], Sequence[bytes], Mapping[int, int], Parameters], Composed]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Prover:
         old = await self.final.totals_before(ports, number)
         digests = [digest for digest, _ in chosen]
         body = await ports.compute(self.compose, answered, digests, old, rules)
+        if body is None:
+            return
         wire = body.encode()
         header = (await ports.compute(body.trees)).header(wire)
         if ledger.allocated + header.total > ledger.funded:

@@ -37,12 +37,14 @@ class Serving:
     ready: dict[bytes, int] = field(default_factory=dict)  # adapter -> unix seconds of loading
     unsaid: trio.Event = field(default_factory=trio.Event)
     _accounts: dict[bytes, Account] = field(default_factory=dict)
+    _said: dict[tuple[bytes, bytes], list[PaidAnswer]] = field(default_factory=dict)
     _nonce: int = 0
 
     def __post_init__(self) -> None:
         for key, value in self.ports.store.scan(ACCOUNT):
             self._accounts[key[len(ACCOUNT) :]] = Account.decode(value)
-        self._nonce = sum(1 for _ in self.ports.store.scan(SAID))
+        for _, value in self.ports.store.scan(SAID):
+            self._remember(PaidAnswer.decode(value))
 
     @property
     def domain(self) -> Domain:
@@ -109,6 +111,13 @@ class Serving:
         """See `node.http.openai.Serving.answer`."""
         row, payer = self.adapter_of(ask), signed.voucher.payer
         request, tokens = await self._request(ask, row)
+        if (again := self._paid_before(request, signed)) is not None:
+            send, receive = trio.open_memory_channel[Event](2)
+            await send.send(Delta(again.text))
+            await send.send(again)
+            send.close()
+            yield receive
+            return
         before = self.account(payer, row.adapter)
         admitted = before.admit(
             signed,
@@ -130,6 +139,25 @@ class Serving:
                 nursery.cancel_scope.cancel()
         finally:
             running.release()
+
+    def _paid_before(self, request: Request, signed: SignedVoucher) -> Completed | None:
+        """The kept answer, for a client whose connection broke after it had paid for it."""
+        voucher = signed.voucher
+        for said in self._said.get((voucher.payer, request.hash), []):
+            receipt = said.receipt
+            worst = self.price.fee(receipt.prompt_tokens, request.sampling.max_tokens)
+            used = receipt.cumulative - receipt.amount
+            if signed.signer == voucher.payer and voucher.cumulative == used + worst:
+                full = receipt.output_tokens >= request.sampling.max_tokens
+                return Completed(
+                    "length" if full else "stop",
+                    said.text.output.decode(),
+                    receipt.prompt_tokens,
+                    receipt.output_tokens,
+                    receipt,
+                    said.signature,
+                )
+        return None
 
     def _keep(
         self, payer: bytes, adapter: bytes, account: Account, said: PaidAnswer | None = None
@@ -162,10 +190,15 @@ class Serving:
         )
         signature = self.ports.signer.sign(receipt.digest(self.domain))
         text = Text(request.prompt.encode(), done.text.encode())
-        self._keep(payer, row.adapter, settled, PaidAnswer(receipt, signature, text))
-        self._nonce += 1
+        said = PaidAnswer(receipt, signature, text)
+        self._keep(payer, row.adapter, settled, said)
+        self._remember(said)
         self.unsaid.set()
         return Completed(done.reason, done.text, prompt_tokens, output_tokens, receipt, signature)
+
+    def _remember(self, said: PaidAnswer) -> None:
+        self._said.setdefault((said.receipt.payer, said.receipt.request), []).append(said)
+        self._nonce = said.receipt.nonce + 1
 
     def drop(self, payer: bytes, adapter: bytes, worst: int) -> None:
         """An answer ended without a receipt: nobody pays for it."""

@@ -14,6 +14,7 @@ from roles.answers import receipt_domain
 from roles.batches import FinalBodies, final_batches
 from roles.ports import Ports
 
+PATH = "/v1/rewards/{contributor:int}"
 REASON_BYTES_MAX = 256  # of the words shown for one payment
 
 
@@ -47,7 +48,7 @@ def routes(ports: Ports) -> list[BaseRoute]:
             }
         )
 
-    return [Route("/v1/rewards/{contributor:int}", guarded(reward))]
+    return [Route(PATH, guarded(reward))]
 
 
 def reasons(ports: Ports, batch: int, body: Body, contributor: int) -> list[dict[str, Any]]:

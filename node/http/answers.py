@@ -1,0 +1,61 @@
+"""Where the words of a paid answer come from, as whoever attributes it sees them."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from attribution.spans import Span
+from node.http.datanets import failure, guarded
+from protocol.claims import owned_intervals
+from protocol.messages import PaidAnswer
+from roles.answers import Answers
+from roles.corpora import Corpora
+from roles.ports import Ports
+from roles.prover import attribute
+
+PATH = "/v1/answers/{receipt}"
+
+
+def routes(ports: Ports, answers: Answers, corpora: Corpora) -> list[BaseRoute]:
+    async def sources(request: Request) -> Response:
+        try:
+            digest = bytes.fromhex(request.path_params["receipt"].removeprefix("0x"))
+        except ValueError:
+            return failure(400, "malformed", "a receipt is named by its digest in hex")
+        answer = answers.by_digest.get(digest)
+        if answer is None:
+            return failure(404, "not_found", "this node has not heard of that receipt")
+        ledger = ports.chain.ledger
+        adapter = ledger.adapters.get(answer.receipt.adapter)
+        if adapter is None:
+            return failure(404, "not_found", "its adapter is not registered")
+        corpus = await corpora.of_adapter(ports, adapter)
+        attributed = await ports.compute(attribute, corpus, answer, ledger.current)
+        return JSONResponse(_shown(answer, attributed.spans))
+
+    return [Route(PATH, guarded(sources))]
+
+
+def _shown(answer: PaidAnswer, spans: tuple[Span, ...]) -> dict[str, Any]:
+    owned = owned_intervals([(span.start, span.length) for span in spans])
+    return {
+        "prompt": answer.text.prompt.decode(errors="replace"),
+        "text": answer.text.output.decode(errors="replace"),
+        "bytes": len(answer.text.output),
+        "amount": str(answer.receipt.amount),
+        "spans": [
+            {
+                "start": span.start,
+                "length": span.length,
+                "own": [start, max(start, end)],
+                "echo": bool(span.echo),
+                "who": [
+                    {"contributor": p.contributor, "shard": p.shard, "document": p.document}
+                    for p in span.who
+                ],
+            }
+            for span, (start, end, _, _) in zip(spans, owned, strict=True)
+        ],
+    }

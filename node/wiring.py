@@ -1,0 +1,260 @@
+"""Builds a node from its settings and runs it: the one place that knows all the parts."""
+
+import functools
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+from starlette.routing import BaseRoute
+
+from attribution.claims import build_body
+from config.network import Network as NetworkFile
+from config.network import load_network
+from config.settings import Settings
+from contracts.outbox import Outbox
+from contracts.rpc import Rpc, connect
+from node import notify
+from node.chain import ContractChain
+from node.check import STORE
+from node.clock import SystemClock
+from node.compute import Compute
+from node.execution import EngineBuilder, run_engine
+from node.http import answers, datanets, health, rewards
+from node.http import server as http
+from node.keystore import LocalSigner, open_key
+from node.membership import Membership, roles_of
+from node.metrics import Metrics
+from node.reports import Situation
+from node.shutdown import until_signal
+from node.store import Store
+from node.supervisor import Duty, Supervisor
+from p2p.network import Network, Plan, Registry, open_network
+from protocol.ledger import Ledger
+from protocol.messages import KINDS
+from roles.answers import Answers
+from roles.corpora import Corpora
+from roles.curator import Curator
+from roles.ports import Ports, Role
+from roles.prover import Composer, Prover
+from roles.sequencer import Sequencer
+from roles.validator import Validator
+
+OUTBOX, PROGRESS_SECONDS = b"outbox/", 120.0  # silence of the chain follower that is suspicious
+
+
+ComposerOf = Callable[[ContractChain], Composer]
+
+
+def honest(chain: ContractChain) -> Composer:
+    return build_body
+
+
+def run(settings: Settings, compose: ComposerOf = honest) -> None:
+    """Run the node until a signal ends it."""
+    trio.run(until_signal, functools.partial(daemon, settings, compose))
+
+
+async def daemon(settings: Settings, compose: ComposerOf = honest) -> None:
+    """The node itself.  A `Fault` says in one sentence why it cannot start."""
+    network_file = load_network(settings.network, settings.folder)
+    signer = open_key(settings.keys)
+    with Store.open(settings.data_dir / STORE) as store:
+        listener = http.listen(settings.http)
+        seconds = settings.chain.timeout_seconds
+        async with connect(settings.chain.rpc_url, seconds_max=seconds) as rpc:
+            node = Node(settings, network_file, signer, store, rpc, compose)
+            async with node.joined() as network:
+                await node.serve(network, listener)
+
+
+@dataclass
+class Node:
+    """Everything that lives as long as the process."""
+
+    settings: Settings
+    file: NetworkFile
+    signer: LocalSigner
+    store: Store
+    rpc: Rpc
+    compose: ComposerOf
+
+    def __post_init__(self) -> None:
+        chain, self.clock = self.settings.chain, SystemClock()
+        self.metrics, self.compute = Metrics(), Compute()
+        self.watchdog = notify.Watchdog()
+        self.outbox = Outbox(
+            self.store.namespace(OUTBOX),
+            self.rpc,
+            self.signer,
+            self.file.chain_id,
+            clock=self.clock,
+            confirmations=chain.confirmations,
+            poll_seconds=chain.poll_seconds,
+        )
+        self.chain = ContractChain(
+            self.file, self.rpc, self.outbox, chain.confirmations, chain.poll_seconds, self.metrics
+        )
+        self.trouble: list[Callable[[], Sequence[str]]] = []
+        self.routes: list[BaseRoute] = []
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[Network]:
+        """The p2p network, with peers known by their registration."""
+        plan = Plan(
+            identity=self.signer.p2p_secret(),
+            listen=self.settings.p2p.listen,
+            chain_id=self.file.chain_id,
+            fork_digest=bytes.fromhex(self.file.fork_digest),
+            kinds=KINDS,
+            folder=self.settings.data_dir / "p2p",
+            bootstrap=[*self.file.bootstrap, *self.settings.p2p.bootstrap],
+        )
+        async with open_network(plan, self._registry(), self.signer) as network:
+            yield network
+
+    def _registry(self) -> Registry:
+        def ledger() -> Ledger:
+            return self.chain.ledger
+
+        def operator_of(peer: bytes) -> bytes | None:
+            rows = ledger().nodes.values()
+            return next((row.operator for row in rows if row.peer_id == peer), None)
+
+        return Registry(
+            operator_of=operator_of,
+            registered=lambda address: address in ledger().nodes,
+            addresses=lambda: [row.multiaddr for row in ledger().nodes.values() if row.multiaddr],
+        )
+
+    async def serve(self, network: Network, listener: socket.socket) -> None:
+        """Run all duties and the HTTP server; ends by cancellation or a bug."""
+        endpoint = self._endpoint(network)
+        roles = roles_of(self.settings.roles)
+        membership = Membership(self.signer.address, roles, network.peer, endpoint)
+        ports = Ports(
+            gossip=network.gossip,
+            bodies=network.bodies,
+            chain=self.chain,
+            store=self.store,
+            signer=self.signer,
+            compute=self.compute,
+            clock=self.clock,
+        )
+        duties = [*self._chain_duties(membership), *await self._role_duties(ports, membership)]
+        supervisor = Supervisor(duties, self.chain.rebuild, self.metrics.on_duty)
+        situation = Situation(
+            self.settings,
+            self.chain,
+            network,
+            membership,
+            lambda: supervisor,
+            self.watchdog,
+            self.clock,
+            lambda: [reason for ask in self.trouble for reason in ask()],
+        )
+        self._watch(network)
+        self.routes += health.routes(situation.report(), self.metrics)
+        app = http.application(self.routes, self.settings.http, self.metrics)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(functools.partial(http.serve, app, listener))
+            nursery.start_soon(self.watchdog.run)
+            notify.notify("READY=1")
+            await supervisor.run()
+
+    def _endpoint(self, network: Network) -> str:
+        external = self.settings.p2p.external
+        if external is None:
+            return network.address
+        return f"{external}/p2p/{network.address.rsplit('/p2p/', 1)[1]}"
+
+    def _chain_duties(self, membership: Membership) -> list[Duty]:
+        async def follow() -> None:
+            progress = self.watchdog.expect("chain", within=PROGRESS_SECONDS)
+            await self.chain.follow(progress)
+
+        async def member() -> None:
+            await membership.run(self.chain)
+
+        return [
+            Duty("chain", follow, follows_chain=True),
+            Duty("membership", member, follows_chain=True),
+            Duty("outbox", self.outbox.run),
+        ]
+
+    async def _role_duties(self, ports: Ports, membership: Membership) -> list[Duty]:
+        duties = []
+        for name in self.settings.roles:
+            if name == "sequencer":
+                duties += self._sequencer(ports)
+                continue
+            role = await self._role(name, ports)
+            duties.append(Duty(name, _once_member(role, ports, membership), follows_chain=True))
+        return duties
+
+    async def _role(self, name: str, ports: Ports) -> Role:
+        match name:
+            case "curator":
+                curator = Curator()
+                self.routes += datanets.routes(curator, ports)
+                return curator
+            case "validator":
+                validator = Validator()
+                self._explain(ports, validator.answers, validator.corpora)
+                return validator
+            case "prover":
+                table = self.settings.prover
+                prover = Prover(
+                    compose=self.compose(self.chain),
+                    answers_max=table.answers_max,
+                    interval=table.batch_seconds,
+                )
+                self._explain(ports, prover.answers, prover.corpora)
+                return prover
+            case "host":
+                from node.hosting import build_host  # torch and transformers: 10 s
+
+                host, routes = await build_host(self.settings, ports)
+                self.routes += routes
+                self.trouble.append(lambda: list(host.refused.values()))
+                return host
+            case _:
+                raise AssertionError(name)
+
+    def _explain(self, ports: Ports, known: Answers, corpora: Corpora) -> None:
+        """The routes of a node that works out where words come from; once, whatever its roles."""
+        if not any(getattr(route, "path", "") == rewards.PATH for route in self.routes):
+            self.routes += [*rewards.routes(ports), *answers.routes(ports, known, corpora)]
+
+    def _sequencer(self, ports: Ports) -> list[Duty]:
+        async def engine() -> None:
+            await run_engine(self.settings, lambda: None)
+
+        role = Sequencer(EngineBuilder(self.rpc), int(self.settings.sequencer.block_seconds))
+
+        async def sequence() -> None:
+            await role.run(ports)
+
+        return [Duty("engine", engine), Duty("sequencer", sequence)]
+
+    def _watch(self, network: Network) -> None:
+        metrics = self.metrics
+        metrics.watch(metrics.peers, lambda: len(network.peers.connected()))
+        metrics.watch(metrics.store_bytes, self.store.size)
+        for state in ("waiting", "in_flight"):
+            gauge = metrics.intents.labels(state)
+            gauge.set_function(functools.partial(self._intents, state))
+
+    def _intents(self, state: str) -> float:
+        return float(getattr(self.outbox.status(), state))
+
+
+def _once_member(role: Role, ports: Ports, membership: Membership) -> Callable[[], Awaitable[None]]:
+    """A role acts only when its operator is registered: nobody would forward what it says."""
+
+    async def run() -> None:
+        await membership.confirmed.wait()
+        await role.run(ports)
+
+    return run
