@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from modelfactory import canonical, manifest, weights
 from modelfactory.identity import base_id
 from modelfactory.manifest import Evaluation, Manifest, Source
 from modelfactory.recipe import Recipe, to_json
-from modelfactory.training import Progress, ShouldStop, check, never, seeded, silent, whole
+from modelfactory.training import Progress, ShouldStop, check, never, quiet, seeded, silent, whole
 from modelfactory.windows import Corpus, corpus_of, draw, grid
 from protocol.errors import Refused
 
@@ -40,6 +41,7 @@ def train_adapter(
     same bytes on one instruction set.  Raises `Refused` for a base or corpus that cannot be
     trained, `Stopped` when `should_stop()` turns true; `out_dir` is then left as it was.
     """
+    quiet()
     recipe = recipe or Recipe()
     base = base_id(base_dir)
     model, tokenizer = open_model(base_dir)
@@ -47,7 +49,7 @@ def train_adapter(
     window = _window(model, corpus, recipe)
     heldout, trained = _split(corpus, window, recipe)
     with seeded(recipe.seed) as generator, whole(out_dir) as partial:
-        adapted = get_peft_model(model, _lora(recipe))
+        adapted = _adapted(model, recipe)
         before = [evaluate(adapted, windows, should_stop) for windows in (heldout, trained)]
         batches = draw(_without(corpus, window, recipe), window, recipe.batch, generator)
         _fit(adapted, batches.__next__, recipe, progress, should_stop)
@@ -95,8 +97,8 @@ def evaluate(model: Any, windows: Tensor, should_stop: ShouldStop = never) -> in
     return round(total / len(windows) * MICRO)
 
 
-def _lora(recipe: Recipe) -> Any:
-    return LoraConfig(
+def _adapted(model: Any, recipe: Recipe) -> Any:
+    config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=0.0,
@@ -104,6 +106,9 @@ def _lora(recipe: Recipe) -> Any:
         bias="none",
         task_type="CAUSAL_LM",
     )
+    with warnings.catch_warnings():  # peft asks transformers by a name that is going away
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(model, config)
 
 
 def _window(model: Any, corpus: Corpus, recipe: Recipe) -> int:

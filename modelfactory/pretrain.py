@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from modelfactory.identity import base_id
 from modelfactory.muon import Muon
 from modelfactory.recipe import BaseRecipe
-from modelfactory.training import Progress, ShouldStop, check, never, seeded, silent, whole
+from modelfactory.training import Progress, ShouldStop, check, never, quiet, seeded, silent, whole
 from modelfactory.windows import corpus_of, draw
 
 CORPUS_BYTES_MAX = 64 << 20
@@ -37,6 +37,7 @@ def train_base(
     The same documents and recipe give the same bytes on one instruction set.  Raises `Refused` for
     a corpus that is too small, `Stopped` when `should_stop()` turns true.
     """
+    quiet()
     recipe = recipe or BaseRecipe()
     assert sum(map(len, documents)) <= CORPUS_BYTES_MAX
     tokenizer = train_tokenizer(documents, recipe)

@@ -31,6 +31,13 @@ def check(should_stop: ShouldStop, step: int) -> None:
         raise Stopped(f"training was stopped at step {step}")
 
 
+def quiet() -> None:
+    """No progress bars of other people's: ours are reported through `Progress`."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
     """Fixed randomness and deterministic kernels inside; the process's own state comes back after.

@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from openlora.engine import Engine
 from openlora.request import Event, Request
+
+if TYPE_CHECKING:
+    from openlora.engine import Engine
 
 # Runs a function where it does not stall the loop; the `compute` port.
 Compute = Callable[..., Awaitable[Any]]
@@ -17,7 +19,7 @@ Compute = Callable[..., Awaitable[Any]]
 class Dispatch:
     """`run()` must be running for answers to come; one per engine."""
 
-    def __init__(self, engine: Engine, compute: Compute) -> None:
+    def __init__(self, engine: "Engine", compute: Compute) -> None:
         self.engine, self._compute = engine, compute
         self._outboxes: dict[int, trio.MemorySendChannel[Event]] = {}
         self._wake = trio.Event()

@@ -95,6 +95,9 @@ class Model:
 
 def _open(directory: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     try:
         model = AutoModelForCausalLM.from_pretrained(

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from openlora.engine import Engine
 from openlora.pricing import Price
 from openlora.request import TOKENS_MAX, Request, Sampling, encode_text
 from protocol.errors import Refused
 from protocol.receipt import Receipt
+
+if TYPE_CHECKING:  # the engine imports torch, which a node that serves nothing never loads
+    from openlora.engine import Engine
 
 ANSWER_TOKENS = 256  # where the client names no bound
 MESSAGES_MAX = 256
@@ -58,7 +61,7 @@ class Completed:
     signature: bytes
 
 
-def request_of(ask: Ask, adapter: bytes, engine: Engine) -> tuple[Request, int]:
+def request_of(ask: Ask, adapter: bytes, engine: "Engine") -> tuple[Request, int]:
     """The engine's request, and its prompt tokens.  Raises `Malformed`, or `TooLong`."""
     text = ask.prompt if ask.prompt is not None else engine.render(ask.messages)
     encode_text(text)
