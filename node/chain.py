@@ -12,6 +12,7 @@ from contracts.outbox import Outbox
 from contracts.rpc import Rpc, number
 from node.metrics import Metrics
 from protocol.errors import Refused
+from protocol.events import Event
 from protocol.ledger import Ledger
 
 
@@ -30,6 +31,7 @@ class ContractChain:
         self._network, self._rpc, self._metrics = network, rpc, metrics
         self._confirmations, self._poll = confirmations, poll
         self._heads: list[trio.MemorySendChannel[int]] = []
+        self.watch: Callable[[Event], None] = lambda event: None  # sees every folded event
         self._caught_up = 0
         self._progress: Callable[[], None] = lambda: None
         self.ledger = self._empty()
@@ -69,6 +71,7 @@ class ContractChain:
         for entry in block.logs:
             if (event := self.bindings.decode(entry)) is not None:
                 self.ledger.apply(event)
+                self.watch(event)
         self._metrics.chain_followed.set(block.number)
         self._progress()
         for head in list(self._heads) if self.live else ():

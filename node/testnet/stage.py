@@ -1,0 +1,130 @@
+"""Brings a test network up: chain, contracts, money, stakes, nodes, and a base model to serve."""
+
+import functools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from node.testnet.client import Client, new_client
+from node.testnet.desk import Desk, open_desk
+from node.testnet.docstrings import Text, collect
+from node.testnet.folder import Folder, NodeSpec
+from node.testnet.processes import Processes
+from node.testnet.show import Bar, Show
+from protocol.calls import RegisterContributor, Stake
+from protocol.parameters import OPEN
+
+STAKE = 1_000 * OPEN
+
+
+@dataclass
+class Stage:
+    """A network that is up, and what the story needs to act on it."""
+
+    folder: Folder
+    desk: Desk
+    client: Client
+    processes: Processes
+    show: Show
+    nodes: Sequence[NodeSpec]
+    base: Path
+    texts: Sequence[Text] = field(default_factory=collect)
+
+    @property
+    def authors(self) -> list[str]:
+        return authors_of(self.texts)
+
+    def contributor(self, author: str) -> int:
+        """His id; the treasury has number 0."""
+        payout = self.folder.signer(author).address
+        return next(who for who, at in self.desk.ledger.payouts.items() if at == payout)
+
+    @property
+    def names(self) -> dict[int, str]:
+        return {self.contributor(author): author for author in self.authors}
+
+    def operator(self, node: NodeSpec) -> bytes:
+        return self.folder.signer(node.name).address
+
+    async def start(self, *nodes: NodeSpec) -> None:
+        """Start nodes and wait until the chain has confirmed their registration."""
+        for node in nodes:
+            self.processes.start(node)
+        for node in nodes:
+            who = self.operator(node)
+            await self.desk.until(
+                functools.partial(self._registered, who), f"the registration of node {node.name}"
+            )
+
+    def _registered(self, operator: bytes) -> bool:
+        return operator in self.desk.ledger.nodes
+
+
+def authors_of(texts: Sequence[Text]) -> list[str]:
+    """In the order in which they get their numbers, from 1 on."""
+    return list(dict.fromkeys(text.author for text in texts))
+
+
+@asynccontextmanager
+async def open_stage(
+    folder: Folder, nodes: Sequence[NodeSpec], show: Show, model: Path | None, extra: Sequence[str]
+) -> AsyncIterator[Stage]:
+    """Sequencer and contracts are up inside the block; all processes are ended after it."""
+    base = model or folder.path / "base"
+    folder.write_nodes(nodes, base)
+    processes = Processes(folder, extra)
+    try:
+        async with trio.open_nursery() as nursery:
+            processes.start(nodes[0])
+            nursery.start_soon(processes.watch)
+            async with new_client() as http, open_desk(folder) as desk:
+                stage = Stage(folder, desk, Client(http), processes, show, nodes, base)
+                with show.bar("deploying contracts") as bar:
+                    await desk.deploy(bar)
+                await _fund(stage)
+                yield stage
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await processes.stop()
+
+
+async def _fund(stage: Stage) -> None:
+    """Stakes for the operators, ids for the contributors; once, however often it is started."""
+    keys = []
+    for node in stage.nodes:
+        key = f"stake/{node.name}"
+        await stage.desk.chain.intend(key, Stake(stage.operator(node), STAKE))
+        keys.append(key)
+    for author in stage.authors:
+        key = f"contributor/{author}"
+        call = RegisterContributor(stage.folder.signer(author).address)
+        await stage.desk.chain.intend(key, call)
+        keys.append(key)
+    with stage.show.bar("funding operators, registering contributors") as bar:
+        for place, key in enumerate(keys):
+            await stage.desk.done(key)
+            bar(place + 1, len(keys))
+
+
+async def train_base(stage: Stage) -> None:
+    """A small model of the same texts, trained once a folder."""
+    if (stage.base / "config.json").is_file():
+        stage.show.say(f"base model: {stage.base}")
+        return
+    documents = [text.data.decode() for text in stage.texts]
+    with stage.show.bar("training the base model") as bar:
+        await trio.to_thread.run_sync(_train_base, documents, stage.base, bar)
+
+
+def _train_base(documents: list[str], folder: Path, bar: Bar) -> None:
+    from modelfactory.pretrain import train_base as train  # torch: 8 s
+
+    train(documents, folder, progress=functools.partial(_progress, bar))
+
+
+def _progress(bar: Bar, step: int, total: int, loss: float) -> None:
+    bar(step, total, f"loss {loss:.2f}")
