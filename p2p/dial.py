@@ -8,9 +8,10 @@ import trio
 from libp2p.host.ping import ID as PING
 from libp2p.host.ping import PING_LENGTH
 from libp2p.peer.id import ID
-from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
-from multiaddr import Multiaddr
+from libp2p.peer.peerinfo import PeerInfo
 
+from p2p.addresses import parse, resolved
+from p2p.guard import close
 from p2p.host import Host
 from p2p.standing import Standing
 from p2p.stream import open_stream, read_exactly
@@ -25,7 +26,6 @@ ADDRESSES_MAX = 1024
 PING_EVERY_SECONDS = 5.0
 PING_SECONDS = 3.0
 PINGS_MISSED_MAX = 2
-DROP_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -67,12 +67,14 @@ class Dialer:
         await self._dial(peer, info)
 
     async def drop(self, peer: bytes) -> None:
-        """Close every connection to `peer`, also one whose other end is silent."""
+        """Close every connection to `peer`, also one whose other end is silent.
+
+        Not by libp2p's `close_peer`: it also forgets, unclosed, what connected in the meantime.
+        """
         network, identity = self._host.network, ID(peer)
         connections = list(network.get_connections(identity))
-        with trio.move_on_after(DROP_SECONDS):
-            await network.close_peer(identity)
         for connection in connections:
+            await close(connection)
             if connection in network.connections.get(identity, []):
                 network.connections[identity].remove(connection)
                 await network.notify_disconnected(connection)
@@ -126,7 +128,9 @@ class Dialer:
             network.peerstore.clear_addrs(info.peer_id)  # what strangers said about him
             try:
                 with trio.fail_after(DIAL_SECONDS):
-                    await self._host.host.connect(info)
+                    await self._host.host.connect(await resolved(info))
+            except Temporary:
+                raise
             except trio.TooSlowError as error:
                 raise Temporary(f"{info.addrs} did not answer") from error
             except Exception as error:  # as many classes as there are ways not to be there
@@ -161,11 +165,3 @@ class Dialer:
             await stream.write(token)
             if await read_exactly(stream, PING_LENGTH) != token:
                 raise Temporary("a pong that is not our ping")
-
-
-def parse(address: str) -> PeerInfo:
-    """`Malformed` unless it is a multiaddress that ends in /p2p/<peer id>."""
-    try:
-        return info_from_p2p_addr(Multiaddr(address))
-    except Exception as error:  # multiaddr and libp2p raise many classes here
-        raise Malformed(f"{address!r} is no /ip4/.../tcp/.../p2p/... address") from error

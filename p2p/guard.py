@@ -155,7 +155,8 @@ def quiet(host: BasicHost, network: Swarm) -> None:
     """libp2p neither dials nor asks anybody by itself.
 
     It would dial whatever addresses strangers wrote into its peer store, and ask each newcomer to
-    identify himself in system tasks, where an exception ends the whole program.
+    identify himself in system tasks, where an exception ends the whole program. It would also
+    dial whoever it was just told to drop, to open a stream to him.
     """
 
     async def connect_nobody() -> None:
@@ -164,6 +165,14 @@ def quiet(host: BasicHost, network: Swarm) -> None:
     def identify_nobody(peer_id: ID, *, reason: str) -> None:
         return
 
+    new_stream = network.new_stream
+
+    async def stream_to_the_connected(peer_id: ID) -> INetStream:
+        if not network.get_connections(peer_id):
+            raise SwarmException("not connected")
+        return await new_stream(peer_id)
+
+    network.new_stream = stream_to_the_connected  # type: ignore[method-assign]
     network.auto_connector.maybe_connect = connect_nobody  # type: ignore[method-assign]
     host._schedule_identify = identify_nobody  # type: ignore[method-assign]
 

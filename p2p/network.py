@@ -10,9 +10,10 @@ from typing import Any
 
 import trio
 
+from p2p.addresses import parse
 from p2p.admission import Admission
 from p2p.bodies import Bodies
-from p2p.dial import Dialer, parse
+from p2p.dial import Dialer
 from p2p.gossip import Gossip
 from p2p.host import Host, run_host
 from p2p.peers import Peers

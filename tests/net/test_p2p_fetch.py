@@ -234,3 +234,17 @@ async def test_empty_bodies_of_all_kinds_differ(world: World) -> None:
         for kind in [TEXT, BODY]:
             await one.bodies.offer(ByteTree(kind, b"").commitment, b"")
             assert await two.bodies.fetch(ByteTree(kind, b"").commitment) == b""
+
+
+@pytest.mark.parametrize("form", ["dns4", "dns"])
+async def test_names_are_dialled_too(world: World, form: str) -> None:
+    """An operator may write a host name; who has no such host is told so."""
+    async with world.node(1) as one, world.node(2) as two:
+        address = one.address.replace("/ip4/127.0.0.1/", f"/{form}/localhost/")
+        two.dialer._addresses = lambda: [address]
+        await two.dialer.reach(one.peer)
+        assert two.peers.connected() == [one.peer]
+        await two.dialer.drop(one.peer)
+        two.dialer._addresses = lambda: [address.replace("localhost", "nowhere.invalid")]
+        with pytest.raises(Temporary, match=r"nowhere\.invalid has no address"):
+            await two.dialer.reach(one.peer)
