@@ -106,7 +106,7 @@ class Validator(Table):
 
 
 class Sequencer(Table):
-    genesis: Path | None = None  # of the embedded engine; None: data_dir/genesis.json
+    genesis: SomePath | None = None  # of the embedded engine; None: data_dir/genesis.json
     rpc_listen: HostPort = "127.0.0.1:8545"
     block_seconds: float = Field(default=2.0, ge=0.05, le=60)
     gas_limit: int = Field(default=15_000_000, ge=1_000_000, le=1_000_000_000)
@@ -217,6 +217,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     keys = settings.keys
     password = keys.password_file
     inbox, model = settings.curator.inbox, settings.host.base_model
+    genesis = settings.sequencer.genesis
     return settings.model_copy(
         update={
             "folder": folder,
@@ -229,5 +230,8 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             ),
             "curator": settings.curator.model_copy(update={"inbox": inbox and folder / inbox}),
             "host": settings.host.model_copy(update={"base_model": model and folder / model}),
+            "sequencer": settings.sequencer.model_copy(
+                update={"genesis": genesis and folder / genesis}
+            ),
         }
     )
