@@ -35,7 +35,7 @@ def quiet() -> None:
     """No progress bars of other people's: ours are reported through `Progress`."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
