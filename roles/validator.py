@@ -9,18 +9,20 @@ import trio
 from attribution.corpus import Corpus
 from attribution.fraud import find_fraud
 from attribution.openings import Case
+from datanet.fraud import Examined, find_shard_fraud
 from protocol.batch import Body
 from protocol.calls import RefuteEquivocation
 from protocol.errors import Malformed, Temporary
-from protocol.ledger import BatchRecord
+from protocol.ledger import BatchRecord, Ledger, ShardRecord, Status
 from protocol.messages import Finding, Message, PaidAnswer, Verdict
 from protocol.parameters import Parameters
 from roles.answers import Answers, receipt_domain
 from roles.batches import FinalBodies, final_batches
 from roles.corpora import Corpora
+from roles.curator import datanet_domain
 from roles.ports import Ports
 
-JUDGED = b"judged/"
+JUDGED, AUDITED = b"judged/", b"audited/"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Validator:
                 batch = ports.chain.ledger.pending_batch()
                 if batch is not None and not _judged(ports, batch):
                     await self._judge(ports, batch)
+                for shard in pending_shards(ports.chain.ledger):
+                    await self._audit(ports, shard)
                 if len(self.answers.by_digest) != seen:
                     seen = len(self.answers.by_digest)
                     await self._convict_hosts(ports)
@@ -78,12 +82,35 @@ class Validator:
         rules = ledger.parameters[batch.version]
         return await ports.compute(build_case, batch, body, wire, digests, held, old, rules)
 
+    async def _audit(self, ports: Ports, row: ShardRecord) -> None:
+        """Rebuild a published shard; refute what breaks a rule of its Datanet."""
+        key = AUDITED + row.publication.to_bytes(8, "big")
+        if ports.store.get(key) is not None:
+            return
+        ledger = ports.chain.ledger
+        held = await self.corpora.shard(ports, row.shard)
+        before = [
+            (await self.corpora.shard(ports, other.shard)).documents
+            for other in ledger.shards[row.datanet][: row.index]
+        ]
+        shard = Examined(row.datanet, row.index, held.text, held.documents)
+        where, signers = datanet_domain(ledger), dict(ledger.signers)
+        refutation = await ports.compute(find_shard_fraud, shard, before, where, signers)
+        if refutation is not None:
+            await ports.chain.intend(f"refute-shard/{row.publication}", refutation)
+        ports.store.write({key: type(refutation).__name__.encode()}, sync=True)
+
     async def _convict_hosts(self, ports: Ports) -> None:
         """Two receipts of one host for one part of a voucher cost him his bond."""
         for first, second in self.answers.contradictions():
             one, two = self.answers.by_digest[first], self.answers.by_digest[second]
             call = RefuteEquivocation(one.receipt, one.signature, two.receipt, two.signature)
             await ports.chain.intend(f"equivocation/{first.hex()[:16]}/{second.hex()[:16]}", call)
+
+
+def pending_shards(ledger: Ledger) -> list[ShardRecord]:
+    rows = (row for shards in ledger.shards.values() for row in shards)
+    return [row for row in rows if row.status is Status.PENDING]
 
 
 def _intent(batch: BatchRecord) -> str:
