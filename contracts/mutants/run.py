@@ -1,4 +1,6 @@
-"""Plant one bug at a time and see the suite fail: `python -m contracts.mutants.run [name part]`.
+"""Plant one bug at a time and see the suite fail: `python -m contracts.mutants.run [what]`.
+
+`what` is a part of a name or of a source file, or `--first` for the ten of every commit.
 
 Each mutant lives in a copy of `contracts/` of its own, so this disturbs no other build. Exit 1 if
 one survives, or if one cannot be planted any more because the source has changed.
@@ -23,6 +25,7 @@ ROOT = CONTRACTS.parent
 PARALLEL = 2
 SECONDS_MAX = 600  # of one test run
 NOT_COPIED = shutil.ignore_patterns("node_modules", "__pycache__", "mutants", "out", "cache")
+FIRST = "--first"
 # The optimizer is half of the compiler's time; nobody reads a shrunk counterexample here.
 FASTER = {"FOUNDRY_OPTIMIZER": "false", "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0"}
 
@@ -37,6 +40,7 @@ class Mutant:
     new: str
     forge: str = ""
     pytest: str = ""
+    first: bool = False
 
     def plant(self, contracts: Path) -> bool:
         path = contracts / "src" / self.file
@@ -116,7 +120,7 @@ def _pytest(mutant: Mutant, root: Path) -> str:
     built = _run([sys.executable, "-m", "contracts.artifacts", "write", mutant.file], root)
     if built.returncode:
         return f"no trial: {built.stderr[-300:]}"
-    options = ["-x", "-q", "-p", "no:cacheprovider"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "unshrunk"]
     done = _run([sys.executable, "-m", "pytest", *options, *mutant.pytest.split()], root)
     return {0: "survived", 1: "killed"}.get(done.returncode, f"no trial: {done.stdout[-300:]}")
 
@@ -134,8 +138,9 @@ def _run(command: list[str | Path], folder: Path) -> subprocess.CompletedProcess
     )
 
 
-def main(part: str = "") -> int:
-    chosen = [mutant for mutant in mutants() if part in mutant.name or part in mutant.file]
+def main(what: str = "") -> int:
+    everyone = mutants()
+    chosen = [m for m in everyone if (m.first if what == FIRST else what in m.name + m.file)]
     alive = 0
     with ThreadPoolExecutor(PARALLEL) as pool:
         for mutant, (verdict, seconds) in zip(chosen, pool.map(trial, chosen), strict=True):

@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import Phase, settings
 
 from protocol.signature import address_of
 from tests.evm.embedded import Chain, key
+
+# For seeded bugs (`contracts/mutants`): that it fails is enough, nobody reads the example.
+settings.register_profile("unshrunk", phases=(Phase.explicit, Phase.generate))
 
 
 @pytest.fixture(scope="session")
