@@ -15,10 +15,8 @@ from config.settings import load
 from node import wiring
 from node.chain import ContractChain
 from node.logs import configure
-from node.testnet.lies import KINDS, Liar, NoOccasion
+from node.testnet.lies import Liar, NoOccasion, lies_left
 from protocol.batch import Body
-from protocol.court import Kind
-from protocol.ledger import Status
 from protocol.parameters import Parameters
 from roles.prover import Composed
 
@@ -38,7 +36,7 @@ class EachLieOnce:
         old_totals: Mapping[int, int],
         parameters: Parameters,
     ) -> Composed:
-        for kind in lies_left(self.chain):
+        for kind in lies_left(self.chain.ledger):
             liar = Liar(kind, Random(f"{self.seed} {kind}"), self.accomplice)
             try:
                 body: Body = liar(answered, digests, old_totals, parameters)
@@ -46,15 +44,6 @@ class EachLieOnce:
                 continue
             return body
         return None
-
-
-def lies_left(chain: ContractChain) -> list[str]:
-    """The kinds of lie that no batch was convicted of yet, in order."""
-    batches = chain.ledger.batches.values()
-    seen = {
-        Kind(batch.convicted_of).name.lower() for batch in batches if batch.status is Status.SLASHED
-    }
-    return [kind for kind in KINDS if kind not in seen]
 
 
 def main() -> int:

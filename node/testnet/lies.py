@@ -11,6 +11,8 @@ from attribution.claims import Answered, build_body
 from attribution.spans import Span
 from protocol.batch import Body
 from protocol.claims import Entry
+from protocol.court import Kind
+from protocol.ledger import Ledger, Status
 from protocol.parameters import Parameters
 
 
@@ -143,3 +145,12 @@ SPAN_LIES: dict[str, Callable[[Liar, Answered, Parameters], list[Span] | None]] 
     "echo": _echo,
 }
 KINDS = (*SPAN_LIES, "arithmetic")
+
+
+def lies_left(ledger: Ledger) -> list[str]:
+    """The kinds of lie that no batch was convicted of yet, in order."""
+    batches = ledger.batches.values()
+    seen = {
+        Kind(batch.convicted_of).name.lower() for batch in batches if batch.status is Status.SLASHED
+    }
+    return [kind for kind in KINDS if kind not in seen]

@@ -1,7 +1,8 @@
 """Brings a test network up: chain, contracts, money, stakes, nodes, and a base model to serve."""
 
 import functools
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,14 +117,22 @@ async def train_base(stage: Stage) -> None:
         stage.show.say(f"base model: {stage.base}")
         return
     documents = [text.data.decode() for text in stage.texts]
+    stop = threading.Event()
     with stage.show.bar("training the base model") as bar:
-        await trio.to_thread.run_sync(_train_base, documents, stage.base, bar)
+        job = functools.partial(_train_base, documents, stage.base, bar, stop.is_set)
+        try:
+            await trio.to_thread.run_sync(job, abandon_on_cancel=True)  # type: ignore[call-arg]
+        finally:
+            stop.set()  # a thread that was left behind ends at its next step
 
 
-def _train_base(documents: list[str], folder: Path, bar: Bar) -> None:
+def _train_base(
+    documents: list[str], folder: Path, bar: Bar, should_stop: Callable[[], bool]
+) -> None:
     from modelfactory.pretrain import train_base as train  # torch: 8 s
 
-    train(documents, folder, progress=functools.partial(_progress, bar))
+    progress = functools.partial(_progress, bar)
+    train(documents, folder, progress=progress, should_stop=should_stop)
 
 
 def _progress(bar: Bar, step: int, total: int, loss: float) -> None:

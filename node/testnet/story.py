@@ -14,7 +14,7 @@ from node.testnet.accounts import paid_rows
 from node.testnet.client import NodeRefused
 from node.testnet.docstrings import COPYIST
 from node.testnet.folder import LIAR
-from node.testnet.liar import lies_left
+from node.testnet.lies import lies_left
 from node.testnet.show import open_
 from node.testnet.stage import Stage, train_base
 from protocol import calls
@@ -273,7 +273,7 @@ async def watch_lies(stage: Stage) -> list[dict[str, Any]]:
     """Wait until every kind of lie was punished, or the liar has found no more."""
     shown, rows = set[int](), list[dict[str, Any]]()
     deadline = trio.current_time() + LIE_SECONDS
-    while lies_left(stage.desk.chain) and trio.current_time() < deadline:
+    while lies_left(stage.desk.ledger) and trio.current_time() < deadline:
         for batch in list(stage.desk.ledger.batches.values()):
             if batch.status is Status.SLASHED and batch.batch not in shown:
                 shown.add(batch.batch)
@@ -285,7 +285,7 @@ async def watch_lies(stage: Stage) -> list[dict[str, Any]]:
         if batch.status is Status.SLASHED and batch.batch not in shown:
             rows.append(await _slashed(stage, batch.batch))
             stage.show.lie(rows[-1])
-    if left := lies_left(stage.desk.chain):
+    if left := lies_left(stage.desk.ledger):
         stage.show.trouble(f"the liar found no occasion for: {', '.join(left)}")
     return rows
 
