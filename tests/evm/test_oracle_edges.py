@@ -40,7 +40,7 @@ from tests.evm.courthouse import Courthouse
 DIGITS = PHRASES[6]
 TEXTS = [
     # Asked for by name, twice; the corpus has the phrase four times, of which three are paid.
-    Text(PHRASES[0] + b" " + PHRASES[0], b"xthe quick and " + PHRASES[0]),
+    Text(PHRASES[0] + b" " + PHRASES[0], b"xthe quick brown fox jumps and " + PHRASES[0]),
     # Spans of the greatest length, two of them equal and overlapping; the corpus has more of each.
     Text(b"count", DIGITS),
     # Begins inside a word of the corpus; what is before an FF does not reach over it.
