@@ -99,10 +99,16 @@ class Gossip:
             await pubsub.subscribe(topic)
 
     def subscribe(self, kind: type[M]) -> trio.MemoryReceiveChannel[Received[M]]:
-        """A channel of `CHANNEL_MAX` messages, from now on; closing it ends the subscription."""
+        """A channel of `CHANNEL_MAX` messages; closing it ends the subscription.
+
+        It begins with the recent ones: a role may start long after range sync has brought them.
+        """
         send, receive = trio.open_memory_channel[Received[M]](CHANNEL_MAX)
-        consumer = _Consumer(send, OrderedDict())
-        self._consumers.setdefault(self._topics[kind], []).append(consumer)
+        topic = self._topics[kind]
+        known = reversed(self.recent.ids(topic, 0))
+        consumer = _Consumer(send, OrderedDict.fromkeys(known))
+        self._consumers.setdefault(topic, []).append(consumer)
+        self._catch_up(topic, consumer)
         return receive
 
     async def publish(self, message: Message) -> None:

@@ -18,7 +18,7 @@ from node.testnet.folder import LIAR, Folder, specs
 from node.testnet.show import Show
 
 STOP_SECONDS = 40.0  # for all processes together
-ADAPTER_STEPS = 60
+ADAPTER_STEPS = 24
 KILL_SECONDS = (5.0, 40.0)  # between two drawn kills
 
 

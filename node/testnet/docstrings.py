@@ -10,15 +10,15 @@ from protocol.errors import Refused
 
 # Each contributor gives the documentation of some modules, one document a module.
 AUTHORS = {
-    "ada": ("argparse", "optparse", "cmd"),
+    "ada": ("argparse", "cmd"),
     "barbara": ("json", "csv", "configparser"),
-    "claude": ("pathlib", "shutil", "tempfile"),
+    "claude": ("shutil", "tempfile", "glob"),
     "donald": ("heapq", "bisect", "random"),
-    "edsger": ("threading", "queue", "sched"),
+    "edsger": ("statistics", "functools", "queue"),
 }
 COPYIST = "mallory"  # gives again what another gave first, in a document of his own
-COPIED = "heapq"
-DOCUMENT_BYTES_MAX = 24_000
+COPIED = "bisect"
+DOCUMENT_BYTES_MAX = 9_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +36,24 @@ def collect() -> list[Text]:
         for module in modules
     ]
     original = next(text for text in texts if text.title == COPIED)
-    half = original.data[: len(original.data) // 2].rsplit(b"\n\n", 1)[0]
-    return [*texts, Text(COPYIST, f"my-{COPIED}", b"# My own notes\n\n" + half + b"\n")]
+    return [*texts, Text(COPYIST, f"my-{COPIED}", b"My own notes.\n\n" + original.data)]
 
 
 def documentation(module: str) -> bytes:
     """The docstrings of a module of the standard library as Markdown, in source order."""
-    parts, size = [f"# {module}\n"], 0
+    parts, size = list[str](), 0
     for name, text in _docstrings(_source(module)):
-        part = f"## {name}\n\n{text}\n" if name else f"{text}\n"
+        part = f"{heading(module, name)}{text}\n"
         size += len(part.encode())
         if size > DOCUMENT_BYTES_MAX:
             break
         parts.append(part)
     return "\n".join(parts).encode()
+
+
+def heading(module: str, name: str) -> str:
+    """What stands before the documentation of one thing; the question that its text answers."""
+    return f"## {module}.{name}\n\n" if name else f"# {module}\n\n"
 
 
 def _source(module: str) -> str:

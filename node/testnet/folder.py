@@ -27,6 +27,7 @@ SCRYPT_COST = 1 << 12  # these keys are worth nothing; a real node's cost 32 tim
 BALANCE = 10_000_000 * OPEN
 PASSWORD = "testnet\n"
 LOOPBACK = "127.0.0.1"
+STATE = "testnet.json"
 PROMPT_PRICE, OUTPUT_PRICE = 1 * OPEN, 10 * OPEN  # wei per 1,000 tokens
 
 
@@ -90,7 +91,7 @@ class Folder:
             ) from None
 
     def _state(self) -> None:
-        file = self.path / "testnet.json"
+        file = self.path / STATE
         if not file.exists():
             state = {"seed": os.urandom(32).hex(), "born": int(time.time()), "window": self.window}
             _write_whole(file, json.dumps(state))
@@ -102,6 +103,12 @@ class Folder:
 
     def signer(self, name: str) -> LocalSigner:
         return LocalSigner(keccak(self._seed + name.encode()))
+
+    @staticmethod
+    def signer_of(path: Path, name: str) -> LocalSigner:
+        """A key of a folder that another process may be running."""
+        state = json.loads((path / STATE).read_text())
+        return LocalSigner(keccak(bytes.fromhex(state["seed"]) + name.encode()))
 
     @property
     def deployer(self) -> LocalSigner:

@@ -19,6 +19,7 @@ STOP_SECONDS = 12.0
 LOG_LINES_SHOWN = 3
 EXPECTED_CODES = (2, 3, 4, 5)  # an operator's fault: starting again would not help
 PR_SET_PDEATHSIG = 1
+PASSIVE = ("OMP_WAIT_POLICY", "passive")  # many processes share few cores: no spinning threads
 
 
 class NodeEnded(Fault):
@@ -52,6 +53,7 @@ class Processes:
         if spec.lies:
             command = [sys.executable, "-m", "node.testnet.liar", settings, *self.extra]
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        environment.setdefault(*PASSIVE)
         environment.pop("NOTIFY_SOCKET", None)
         with (self.folder.home(spec) / "log").open("ab") as log:
             return subprocess.Popen(  # by the main thread: its death is what the child waits for

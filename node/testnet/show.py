@@ -71,7 +71,7 @@ class Show:
         legend = Text("sources: ")
         for who in held:
             legend.append(f"{names.get(who, who)} ", style=f"bold {COLOURS[who % len(COLOURS)]}")
-        title = f"{question.splitlines()[0][:70]} ..."
+        title = question.strip().splitlines()[-1].lstrip("# ")
         self.console.print(Panel(text, title=title, subtitle=legend, title_align="left"))
 
     def lie(self, row: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Brings a test network up: chain, contracts, money, stakes, nodes, and a base model to serve."""
 
 import functools
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,12 +14,13 @@ from node.testnet.client import Client, new_client
 from node.testnet.desk import Desk, open_desk
 from node.testnet.docstrings import Text, collect
 from node.testnet.folder import Folder, NodeSpec
-from node.testnet.processes import Processes
+from node.testnet.processes import PASSIVE, Processes
 from node.testnet.show import Bar, Show
 from protocol.calls import RegisterContributor, Stake
 from protocol.parameters import OPEN
 
 STAKE = 1_000 * OPEN
+BASE_STEPS = 300  # about 100 s on two cores; then it knows most of its texts by heart
 
 
 @dataclass
@@ -129,10 +131,12 @@ async def train_base(stage: Stage) -> None:
 def _train_base(
     documents: list[str], folder: Path, bar: Bar, should_stop: Callable[[], bool]
 ) -> None:
+    os.environ.setdefault(*PASSIVE)
     from modelfactory.pretrain import train_base as train  # torch: 8 s
+    from modelfactory.recipe import BaseRecipe
 
-    progress = functools.partial(_progress, bar)
-    train(documents, folder, progress=progress, should_stop=should_stop)
+    progress, recipe = functools.partial(_progress, bar), BaseRecipe(steps=BASE_STEPS)
+    train(documents, folder, recipe=recipe, progress=progress, should_stop=should_stop)
 
 
 def _progress(bar: Bar, step: int, total: int, loss: float) -> None:

@@ -12,7 +12,7 @@ from contracts.rpc import number
 from node.http.payment import PAYER, RECEIPT, VOUCHER, read_receipt_header, write_voucher
 from node.testnet.accounts import paid_rows
 from node.testnet.client import NodeRefused
-from node.testnet.docstrings import COPYIST
+from node.testnet.docstrings import COPYIST, heading
 from node.testnet.folder import LIAR
 from node.testnet.lies import lies_left
 from node.testnet.show import open_
@@ -32,27 +32,28 @@ DATANET, LICENCE, MODEL = "python-docs", "PSF-2.0", "python-docs"
 DEPOSIT = 100 * OPEN
 PAUSE_SECONDS = 0.5
 LIE_SECONDS = 180.0  # in which the liar must find something new to lie about
-QUOTE_BYTES = 280  # of a passage, as the beginning of a question
 
 
 @dataclass(frozen=True)
 class Question:
-    """The beginning of a passage, to be continued."""
+    """The heading of a piece of documentation; `quoted` bytes of it stand before, as a quotation."""
 
-    document: str
-    skip: int  # bytes of the document before it
-    size: int
-    tokens: int
+    module: str
+    name: str
+    tokens: int  # of the answer, at most
+    quoted: int = 0
 
     def text(self, stage: Stage) -> str:
-        data = next(text.data for text in stage.texts if text.title == self.document)
-        return data[self.skip : self.skip + self.size].decode(errors="ignore")
+        title = heading(self.module, self.name)
+        whole = next(text.data for text in stage.texts if text.title == self.module).decode()
+        at = whole.index(title) + len(title)
+        return (whole[at : at + self.quoted] + "\n\n" if self.quoted else "") + title
 
 
 QUESTIONS = (
-    Question("heapq", 0, 60, 96),
-    Question("argparse", 0, 120, 96),
-    Question("json", 0, QUOTE_BYTES, 40),
+    Question("bisect", "bisect_left", 80),  # two contributors have it: one copied the other
+    Question("tempfile", "mkdtemp", 80),
+    Question("functools", "wraps", 32, quoted=200),  # nobody is paid for what the asker quoted
 )
 
 

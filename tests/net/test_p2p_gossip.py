@@ -117,3 +117,16 @@ async def test_replay_on_a_wrong_topic_does_not_silence(world: World) -> None:
 
         await heard(inbox, b"real")
         assert two.gossip.knows(content_id(topic, data))
+
+
+async def test_a_role_that_starts_late_gets_what_came_before_it(world: World) -> None:
+    """A role waits for its registration, while range sync has long brought the messages."""
+    async with world.node(1) as one, world.node(2, [one.address]) as two:
+        await meshed(one, two)
+        await one.gossip.publish(Note(b"early"))
+        topic = two.gossip.topics[0]
+        await until(lambda: two.gossip.recent.ids(topic, 0))
+
+        inbox = two.gossip.subscribe(Note)
+
+        await heard(inbox, b"early")
