@@ -7,7 +7,7 @@ from datanet.build import build_shard
 from datanet.screen import Accepted, Known, Offer, screen
 from protocol.calls import CreateDatanet, FinalizeShard, PublishShard
 from protocol.datanet import decode_table, domain
-from protocol.errors import Refused
+from protocol.errors import Refused, Temporary
 from protocol.ledger import Ledger, ShardRecord, Status
 from protocol.messages import Message
 from protocol.signature import Domain
@@ -44,13 +44,16 @@ class Curator:
             ports.store.write(dict.fromkeys(gone), sync=True)
 
     async def create(self, ports: Ports, name: str) -> None:
-        await ports.chain.intend(f"create-datanet/{name}", CreateDatanet(name))
+        fee = ports.chain.ledger.current.datanet_fee
+        await ports.chain.intend(f"create-datanet/{name}", CreateDatanet(name, fee))
 
     async def accept(self, ports: Ports, offer: Offer) -> Accepted:
         """Keep the contribution durably, or raise `Rejected` with the rule and its evidence."""
         ledger, datanet = ports.chain.ledger, offer.contribution.datanet
         record = ledger.datanets.get(datanet)
-        if record is None or record.curator != ports.signer.address:
+        if record is None:
+            raise Temporary(f"datanet {datanet} is not confirmed here yet, or does not exist")
+        if record.curator != ports.signer.address:
             raise Refused(f"this node does not curate datanet {datanet}")
         known = await published_texts(ports, datanet, Status.PENDING, Status.FINAL)
         pending = pending_of(ports, datanet)

@@ -36,7 +36,7 @@ LIE_SECONDS = 180.0  # in which the liar must find something new to lie about
 
 @dataclass(frozen=True)
 class Question:
-    """The heading of a piece of documentation; `quoted` bytes of it stand before, as a quotation."""
+    """The heading of a piece of documentation; before it, maybe, `quoted` bytes of that piece."""
 
     module: str
     name: str
