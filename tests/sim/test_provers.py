@@ -104,7 +104,7 @@ def test_every_kind_of_lie_is_told_and_convicted_by_its_name() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(seeds, faults, st.integers(0, 2), st.integers(1, 3))
 def test_thousands_of_schedules(seed: int, bad: Faults, liars: int, validators: int) -> None:
     test_liars_are_slashed_and_nobody_else.hypothesis.inner_test(seed, bad, liars, validators)
