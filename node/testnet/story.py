@@ -30,6 +30,7 @@ from protocol.text import canonical
 
 DATANET, LICENCE, MODEL = "python-docs", "PSF-2.0", "python-docs"
 DEPOSIT = 100 * OPEN
+DEPOSIT_SECONDS = 60.0  # in which a host must have seen a confirmed deposit
 PAUSE_SECONDS = 0.5
 LIE_SECONDS = 180.0  # in which the liar must find something new to lie about
 
@@ -207,7 +208,7 @@ async def _ask_one(stage: Stage, question: Question) -> dict[str, Any]:
     payer = "0x" + stage.folder.payer.address.hex()
     quote, _ = await stage.client.post(f"{url}/v1/openledger/quote", body, {PAYER: payer})
     header = {VOUCHER: _voucher(stage, quote)}
-    answer, headers = await stage.client.post(f"{url}/v1/completions", body, header)
+    answer, headers = await _paid(stage, f"{url}/v1/completions", body, header)
     receipt, _ = read_receipt_header(headers[RECEIPT])
     where = receipt_domain(
         stage.desk.ledger.chain_id, stage.desk.ledger.contracts["InferenceEscrow"]
@@ -227,6 +228,20 @@ async def _ask_one(stage: Stage, question: Question) -> dict[str, Any]:
         "amount": str(receipt.amount),
         "spans": [_span(span, names) for span in shown["spans"]],
     }
+
+
+async def _paid(
+    stage: Stage, url: str, body: Mapping[str, Any], header: Mapping[str, str]
+) -> tuple[Any, Mapping[str, str]]:
+    """Ask; the host may see the deposit a block later than we do."""
+    deadline = trio.current_time() + DEPOSIT_SECONDS
+    while True:
+        try:
+            return await stage.client.post(url, body, header)
+        except NodeRefused as error:
+            if error.status != 402 or trio.current_time() > deadline:
+                raise
+        await trio.sleep(PAUSE_SECONDS)
 
 
 def _voucher(stage: Stage, quote: Mapping[str, Any]) -> str:
