@@ -82,9 +82,9 @@ def _row_frauds(
     tables = [*earlier, shard.documents]
     for number, row in enumerate(shard.documents):
         opened = shard.opening(tree, number)
-        if not row.contributor or _signer(row, shard.datanet, registry) != signers.get(
-            row.contributor
-        ):
+        signer = _signer(row, shard.datanet, registry)
+        # Nobody signed and nobody is registered: both are None, and that is no agreement.
+        if not row.contributor or signer is None or signer != signers.get(row.contributor):
             yield Unsigned(shard.datanet, shard.index, opened)
         index, first = known[row.content_root, row.length]
         if (index, first) != (len(earlier), number):
