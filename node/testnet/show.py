@@ -60,17 +60,19 @@ class Show:
     def answer(self, question: str, shown: Mapping[str, Any], names: Mapping[int, str]) -> None:
         """The text with the words of each contributor in his colour."""
         data = str(shown["text"]).encode()
-        text, at = Text(), 0
+        text, at = Text(), len(data) - len(data.lstrip())
         for start, end, who, echo in _pieces(shown):
+            start = max(start, at)
             text.append(data[at:start].decode(errors="replace"))
             style = "dim underline" if echo else f"bold {COLOURS[who % len(COLOURS)]}"
             text.append(data[start:end].decode(errors="replace"), style=style)
             at = end
         text.append(data[at:].decode(errors="replace"))
-        held = sorted({who for _, _, who, echo in _pieces(shown) if not echo})
         legend = Text("sources: ")
-        for who in held:
+        for who in _holders(shown):
             legend.append(f"{names.get(who, who)} ", style=f"bold {COLOURS[who % len(COLOURS)]}")
+        if any(echo for *_, echo in _pieces(shown)):
+            legend.append("quoted by the asker, unpaid", style="dim underline")
         title = question.strip().splitlines()[-1].lstrip("# ")
         self.console.print(Panel(text, title=title, subtitle=legend, title_align="left"))
 
@@ -84,7 +86,7 @@ class Show:
         table = Table("paid to", "OPEN", "wei", "why", show_lines=True)
         for row in rows:
             amount = int(row["amount"])
-            reasons = row["reasons"]
+            reasons = sorted(row["reasons"], key=lambda reason: -int(reason["amount"]))
             lines = [_reason(reason) for reason in reasons[:REASONS_SHOWN_MAX]]
             if len(reasons) > REASONS_SHOWN_MAX:
                 lines.append(f"and {len(reasons) - REASONS_SHOWN_MAX} more payments")
@@ -117,6 +119,12 @@ def _pieces(shown: Mapping[str, Any]) -> list[tuple[int, int, int, bool]]:
         if span["own"][1] > span["own"][0]
     )
     return sorted(rows)
+
+
+def _holders(shown: Mapping[str, Any]) -> list[int]:
+    """Everybody who is paid for some of the answer."""
+    paid = [span for span in shown["spans"] if span["own"][1] > span["own"][0] and not span["echo"]]
+    return sorted({who["contributor"] for span in paid for who in span["who"]})
 
 
 def _reason(reason: Mapping[str, Any]) -> str:
