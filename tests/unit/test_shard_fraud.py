@@ -23,12 +23,12 @@ from protocol.openings import DocumentOpening
 from protocol.refute_shards import ShardRefutation, WrongText, convicts_shard
 from protocol.signature import ORDER_HALF, Domain, address_of, sign
 from protocol.windows import open_text
-from tests.courtroom import CONTRIBUTORS, PHRASES, TERMS, contributor_secret, secret, shards
+from tests.courtroom import CONTRIBUTORS, PHRASES, TERMS, contributor_secret, shards
 
 REGISTRY = domain(7, b"\xda" * 20)
 DATANET = 1
-SIGNERS: Mapping[int, bytes] = {0: address_of(secret("treasury"))} | {
-    number: address_of(contributor_secret(number)) for number in range(1, CONTRIBUTORS + 1)
+SIGNERS: Mapping[int, bytes] = {  # 0 is the treasury
+    number: address_of(contributor_secret(number)) for number in range(CONTRIBUTORS + 1)
 }
 ORDER = 2 * ORDER_HALF + 1  # of the curve's group
 Table = tuple[Document, ...]
@@ -93,6 +93,20 @@ def changed(number: int, **fields: object) -> tuple[bytes, Table]:
     return text, tuple(rows)
 
 
+def empty_inside() -> tuple[bytes, Table]:
+    """A signed document of no bytes, in its place."""
+    text, table = book([(1, PHRASES[4]), (2, PHRASES[6])])
+    middle, last = table[0].end + 1, table[1]
+    moved = row(PHRASES[6], middle + 1, last.contributor)
+    return text[:middle] + b"\xff" + text[middle:], (table[0], row(b"", middle, 3), moved)
+
+
+def all_later() -> tuple[bytes, Table]:
+    """An honest shard behind a byte that belongs to nobody."""
+    text, table = book([(1, PHRASES[4]), (2, PHRASES[6])])
+    return b"!" + text, tuple(replace(item, start=item.start + 1) for item in table)
+
+
 TEXT_, TABLE = HONEST
 DATA = [TEXT_[item.start : item.end] for item in TABLE]
 SIGNATURE = TABLE[0].signature
@@ -125,6 +139,8 @@ LIES: dict[str, tuple[Callable[[], tuple[bytes, Table]], ShardKind]] = {
     "an overlap": (lambda: changed(1, start=TABLE[1].start - 1), ShardKind.ORDER),
     "beyond everything": (lambda: changed(1, start=2**64 - 1), ShardKind.ORDER),
     "longer than all": (lambda: changed(2, length=2**64 - 1), ShardKind.ORDER),
+    "an empty document": (empty_inside, ShardKind.ORDER),
+    "a byte before everything": (all_later, ShardKind.ORDER),
     "nothing": (lambda: changed(1, length=0), ShardKind.ORDER),
     "hidden at the end": (lambda: (TEXT_ + b"\xffmore", TABLE), ShardKind.ORDER),
     "cut off": (lambda: (TEXT_[:-1], TABLE), ShardKind.ORDER),
