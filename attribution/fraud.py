@@ -5,7 +5,7 @@ recomputed body is equal is valid; in any other, something below convicts it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from attribution.claims import Answered, build_body
 from attribution.fraud_spans import span_frauds
@@ -13,6 +13,7 @@ from attribution.fraud_sums import sum_frauds
 from attribution.openings import Case
 from attribution.spans import Span, spans_of
 from protocol.batch import Body
+from protocol.codec import require
 from protocol.errors import Malformed
 from protocol.openings import NO_ANSWER
 from protocol.receipt import overlaps
@@ -25,16 +26,34 @@ Redeemed = Mapping[tuple[bytes, bytes, bytes], int]  # (payer, host, adapter) ->
 def find_fraud(case: Case, redeemed: Redeemed, final: Sequence[Case]) -> Refutation | None:
     """A refutation that convicts the batch, or None.
 
-    `final` are the earlier final batches, of which only receipts and answer trees are used.
+    `final` are earlier final batches, of which only receipts and answer trees are used.  Raises
+    `Malformed` for a batch that is wrong in a way that nothing here convicts.
     """
     found = next(receipt_frauds(case, redeemed, final), None) or next(chain_frauds(case), None)
-    if found is None:
-        spans = honest_spans(case)
-        if honest_body(case, spans) == case.body:
-            return None
-        found = next(span_frauds(case, spans), None) or next(sum_frauds(case), None)
-    assert found is not None, "a body that is not the honest one, and nothing convicts it"
+    if found is not None:
+        return found
+    spans = honest_spans(case)
+    if same_leaves(honest_body(case, spans), case.body):
+        return None
+    found = next(span_frauds(case, spans), None) or next(sum_frauds(case), None)
+    require(found is not None, "a batch that is not the honest one, and nothing convicts it")
     return found
+
+
+def find_plain_fraud(case: Case, redeemed: Redeemed, final: Sequence[Case]) -> Refutation | None:
+    """What can be found without the corpora."""
+    frauds = chain(receipt_frauds(case, redeemed, final), chain_frauds(case))
+    return next(frauds, None)
+
+
+def same_leaves(one: Body, other: Body) -> bool:
+    """Whether two bodies give the same trees: entries have places, so their order is nothing."""
+
+    def leaves(body: Body) -> tuple[object, ...]:
+        entries = sorted(body.entries, key=lambda row: (row[1].contributor, row[0]))
+        return (body.answers, body.texts, body.claims, entries, body.totals)
+
+    return leaves(one) == leaves(other)
 
 
 def honest_spans(case: Case) -> list[list[Span]]:

@@ -9,9 +9,9 @@ from config.network import Network
 from contracts.bindings import Bindings
 from contracts.chain import Block, Follower
 from contracts.outbox import Outbox
-from contracts.rpc import Rpc, number
+from contracts.rpc import Rejected, Rpc, number
 from node.metrics import Metrics
-from protocol.errors import Refused
+from protocol.errors import Malformed, Refused, Temporary
 from protocol.events import Event
 from protocol.ledger import Ledger
 
@@ -33,6 +33,7 @@ class ContractChain:
         self._heads: list[trio.MemorySendChannel[int]] = []
         self.watch: Callable[[Event], None] = lambda event: None  # sees every folded event
         self._caught_up = 0
+        self._follower: Follower | None = None
         self._progress: Callable[[], None] = lambda: None
         self.ledger = self._empty()
 
@@ -42,24 +43,34 @@ class ContractChain:
     async def rebuild(self) -> None:
         """After a reorg: forget everything that was folded; `follow` starts over."""
         await trio.lowlevel.checkpoint()
-        self.ledger = self._empty()
+        self._follower, self.ledger = None, self._empty()
 
     async def follow(self, progress: Callable[[], None]) -> None:
         """Fold confirmed blocks until cancelled.  Raises `Reset` when the chain moved.
 
-        Heads are told only from the block on that is the newest now: no role acts on the past.
+        After a `Temporary` it goes on behind the last block, so the ledger never shows less than
+        it did.  Heads are told only from the block on that was the newest at the start: no role
+        acts on the past.
         """
-        self.ledger, self._progress = self._empty(), progress
-        head = number(await self._rpc.call("eth_blockNumber"))
+        self._progress = progress
+        if self._follower is None:
+            self._follower = await self._begin()
+        await self._follower.run(self._deliver)
+
+    async def _begin(self) -> Follower:
+        try:
+            head = number(await self._rpc.call("eth_blockNumber"))
+        except (Malformed, Rejected) as error:
+            raise Temporary(f"the chain does not tell its head: {error}") from error
+        self.ledger = self._empty()
         self._caught_up = max(self._network.deployment_block, head - self._confirmations)
-        follower = Follower(
+        return Follower(
             self._rpc,
             list(self.addresses.values()),
             self._network.deployment_block,
             confirmations=self._confirmations,
             poll_seconds=self._poll,
         )
-        await follower.run(self._deliver)
 
     @property
     def live(self) -> bool:
@@ -94,6 +105,12 @@ class ContractChain:
         to, data, value = self.bindings.encode(call)  # type: ignore[arg-type]
         self.outbox.intend(key, to, data, value)
         await trio.lowlevel.checkpoint()
+
+    def pending(self, key: str) -> bool:
+        try:
+            return self.outbox.result(key) is None
+        except Refused:
+            return False
 
     def outcome(self, key: str) -> Any:
         try:

@@ -1,12 +1,16 @@
 """Keeps the node's registration on chain in step with its settings."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 import trio
 
 from protocol.calls import RegisterNode, UpdateNode
 from protocol.ledger import RoleBit
-from roles.ports import Chain
+from roles.intents import pursue, refused, why
+from roles.ports import Ports
+
+RETRY_SECONDS = 20  # between two attempts to register
 
 ROLE_BITS = {
     "curator": RoleBit.CURATOR,
@@ -27,35 +31,32 @@ class Membership:
     endpoint: str
     confirmed: trio.Event = field(default_factory=trio.Event)
     problem: str = ""
-    _asked: set[str] = field(default_factory=set)
 
-    async def run(self, chain: Chain) -> None:
-        async for _ in chain.heads():
-            record = chain.ledger.nodes.get(self.operator)
-            wanted = (self.roles, self.peer, self.endpoint)
-            if record and (record.roles, record.peer_id, record.multiaddr) == wanted:
-                self.confirmed.set()
-                self.problem = ""
-                continue
-            self.problem = "the registration on chain is not confirmed yet"
-            name = f"{int(self.roles)}/{self.peer.hex()}/{self.endpoint}/{len(chain.ledger.nodes)}"
-            if record:
-                await self._send(chain, f"update/{name}", UpdateNode(*self._row()))
-            else:
-                free = chain.ledger.stakes.get(self.operator, 0)
-                short = max(0, chain.ledger.current.bond_min - free)
-                await self._send(chain, f"register/{name}", RegisterNode(*self._row(), short))
+    async def run(self, ports: Ports) -> None:
+        async with ports.chain.heads() as heads:
+            async for _ in heads:
+                await self._look(ports)
 
-    def _row(self) -> tuple[int, bytes, str]:
-        return int(self.roles), self.peer, self.endpoint
-
-    async def _send(self, chain: Chain, key: str, call: object) -> None:
-        if key not in self._asked:  # the amount of a second call may differ: ask once a run
-            self._asked.add(key)
-            await chain.intend(key, call)
-        outcome = chain.outcome(key)
-        if outcome is not None and not outcome.succeeded:
-            self.problem = f"the registration was refused: {outcome.reason}"
+    async def _look(self, ports: Ports) -> None:
+        ledger = ports.chain.ledger
+        record = ledger.nodes.get(self.operator)
+        wanted = (self.roles, self.peer, self.endpoint)
+        if record and (record.roles, record.peer_id, record.multiaddr) == wanted:
+            self.confirmed.set()
+            self.problem = ""
+            return
+        self.problem = "the registration on chain is not confirmed yet"
+        row = (int(self.roles), self.peer, self.endpoint)
+        if record:
+            stem = hashlib.sha256(repr((row, record)).encode()).hexdigest()[:32]
+            await pursue(ports, stem, UpdateNode(*row), RETRY_SECONDS)
+        else:
+            free = ledger.stakes.get(self.operator, 0)
+            short = max(0, ledger.current.bond_min - free)
+            stem = "register"
+            await pursue(ports, stem, RegisterNode(*row, short), RETRY_SECONDS)
+        if refused(ports, stem):
+            self.problem = f"the registration was refused: {why(ports, stem)}"
 
 
 def roles_of(names: tuple[str, ...]) -> RoleBit:

@@ -2,7 +2,7 @@
 
 import functools
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -142,7 +142,8 @@ class Node:
             compute=self.compute,
             clock=self.clock,
         )
-        duties = [*self._chain_duties(membership), *await self._role_duties(ports, membership)]
+        role_duties = await self._role_duties(ports, membership)
+        duties = [*self._chain_duties(ports, membership), *role_duties]
         supervisor = Supervisor(duties, self.chain.rebuild, self.metrics.on_duty)
         situation = Situation(
             self.settings,
@@ -169,13 +170,13 @@ class Node:
             return network.address
         return f"{external}/p2p/{network.address.rsplit('/p2p/', 1)[1]}"
 
-    def _chain_duties(self, membership: Membership) -> list[Duty]:
+    def _chain_duties(self, ports: Ports, membership: Membership) -> list[Duty]:
         async def follow() -> None:
             progress = self.watchdog.expect("chain", within=PROGRESS_SECONDS)
             await self.chain.follow(progress)
 
         async def member() -> None:
-            await membership.run(self.chain)
+            await membership.run(ports)
 
         return [
             Duty("chain", follow, follows_chain=True),
@@ -197,10 +198,12 @@ class Node:
         match name:
             case "curator":
                 curator = Curator()
+                self.trouble.append(lambda: _told("curator", curator.trouble))
                 self.routes += datanets.routes(curator, ports)
                 return curator
             case "validator":
                 validator = Validator()
+                self.trouble.append(lambda: _told("validator", validator.trouble))
                 self._explain(ports, validator.answers, validator.corpora)
                 return validator
             case "prover":
@@ -210,6 +213,7 @@ class Node:
                     answers_max=table.answers_max,
                     interval=table.batch_seconds,
                 )
+                self.trouble.append(lambda: _told("prover", prover.trouble))
                 self._explain(ports, prover.answers, prover.corpora)
                 return prover
             case "host":
@@ -248,6 +252,10 @@ class Node:
 
     def _intents(self, state: str) -> float:
         return float(getattr(self.outbox.status(), state))
+
+
+def _told(role: str, trouble: Mapping[str, str]) -> list[str]:
+    return [f"{role}: {name}: {why}" for name, why in trouble.items()]
 
 
 def _once_member(role: Role, ports: Ports, membership: Membership) -> Callable[[], Awaitable[None]]:

@@ -133,9 +133,6 @@ class Ledger:
         final = [b for b in self.batches.values() if b.status is Status.FINAL]
         return final[-1] if final else None
 
-    def parameters_of(self, version: int) -> Parameters:
-        return self.parameters[version]
-
     @property
     def current_version(self) -> int:
         return max(v for v, at in self.effective.items() if v == 1 or at <= self.time)
@@ -226,10 +223,10 @@ class Ledger:
         self.batches[event.id] = replace(row, status=Status.SLASHED, convicted_of=event.kind)
 
     def _batch_final(self, event: e.BatchFinalized) -> None:
-        self.set_batch_status(event.id, Status.FINAL)
+        self._set_batch_status(event.id, Status.FINAL)
         self.allocated = event.allocated
 
-    def set_batch_status(self, batch: int, status: Status) -> None:
+    def _set_batch_status(self, batch: int, status: Status) -> None:
         self.batches[batch] = replace(self.batches[batch], status=status)
 
     def _proposed(self, event: e.ParametersProposed) -> None:

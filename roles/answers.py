@@ -1,5 +1,7 @@
 """Paid answers heard by gossip: checked, kept durably, read by whoever attributes or audits."""
 
+from bisect import insort
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,6 +14,8 @@ from protocol.signature import Domain, recover
 from roles.ports import Ports
 
 PREFIX = b"answers/"
+WAITING_MAX = 1_024  # answers that the chain does not back yet
+UNPAID_MAX = 1_000  # answers of one host that were heard and not redeemed
 Voucher = tuple[bytes, bytes, bytes]  # payer, host, adapter
 
 
@@ -23,14 +27,21 @@ def voucher_of(receipt: Receipt) -> Voucher:
     return (receipt.payer, receipt.host, receipt.adapter)
 
 
-def check_answer(answer: PaidAnswer, ledger: Ledger) -> bytes:
-    """The receipt's digest; `Malformed` unless a registered host signed it for a fee."""
+def check_signature(answer: PaidAnswer, ledger: Ledger) -> bytes:
+    """The receipt's digest; `Malformed` unless its host signed it for a fee."""
     receipt = answer.receipt
     digest = receipt.digest(receipt_domain(ledger))
     require(recover(digest, answer.signature) == receipt.host, "not signed by its host")
-    require(ledger.has_role(receipt.host, RoleBit.HOST), "its host is not registered")
     require(bool(receipt.output_size and receipt.amount), "an empty answer")
     return digest
+
+
+def backed(receipt: Receipt, ledger: Ledger) -> bool:
+    """Whether a registered host can redeem what the receipt says, as far as the chain tells."""
+    redeemed = ledger.redeemed.get(voucher_of(receipt), 0)
+    deposit = ledger.available(receipt.payer, receipt.host)
+    registered = ledger.has_role(receipt.host, RoleBit.HOST)
+    return registered and receipt.cumulative <= redeemed + deposit
 
 
 @dataclass
@@ -38,7 +49,9 @@ class Answers:
     """All answers that this node has heard, by the digest of their receipts."""
 
     by_digest: dict[bytes, PaidAnswer] = field(default_factory=dict)
-    by_voucher: dict[Voucher, list[bytes]] = field(default_factory=dict)
+    by_voucher: dict[Voucher, list[tuple[int, bytes]]] = field(default_factory=dict)
+    contradictions: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)  # by host
+    _waiting: OrderedDict[bytes, PaidAnswer] = field(default_factory=OrderedDict)
 
     def load(self, ports: Ports) -> None:
         """What was heard before a restart."""
@@ -46,39 +59,58 @@ class Answers:
             self._add(key[len(PREFIX) :], PaidAnswer.decode(value))
 
     async def collect(self, ports: Ports) -> None:
-        """Keep every valid paid answer that is gossiped; the others are passed over."""
-        inbox = ports.gossip.subscribe(PaidAnswer)
-        async for received in inbox:
-            answer: PaidAnswer = received.message
-            try:
-                digest = check_answer(answer, ports.chain.ledger)
-            except Malformed:
-                continue  # a host not yet confirmed here: its answer comes again by range sync
-            if digest not in self.by_digest:
+        """Keep every valid paid answer that is gossiped; what is not backed yet waits in memory."""
+        async with ports.gossip.subscribe(PaidAnswer) as inbox:
+            async for received in inbox:
+                answer: PaidAnswer = received.message
+                try:
+                    digest = check_signature(answer, ports.chain.ledger)
+                except Malformed:
+                    continue
+                if digest not in self.by_digest:
+                    self._waiting[digest] = answer
+                    if len(self._waiting) > WAITING_MAX:
+                        self._waiting.popitem(last=False)
+                    self.admit(ports)
+
+    def admit(self, ports: Ports) -> None:
+        """Keep what the chain backs by now; to be called at every head."""
+        ledger = ports.chain.ledger
+        for digest, answer in list(self._waiting.items()):
+            if digest in self.by_digest:
+                del self._waiting[digest]
+            elif backed(answer.receipt, ledger) and self._room(answer.receipt, ledger):
                 ports.store.write({PREFIX + digest: answer.encode()}, sync=True)
                 self._add(digest, answer)
+                del self._waiting[digest]
+
+    def _room(self, receipt: Receipt, ledger: Ledger) -> bool:
+        unpaid = Counter[bytes]()
+        for voucher, rows in self.by_voucher.items():
+            paid = ledger.redeemed.get(voucher, 0)
+            unpaid[voucher[1]] += sum(
+                self.by_digest[digest].receipt.cumulative > paid for _, digest in rows
+            )
+        return unpaid[receipt.host] < UNPAID_MAX
 
     def _add(self, digest: bytes, answer: PaidAnswer) -> None:
         if digest in self.by_digest:
             return
         self.by_digest[digest] = answer
-        self.by_voucher.setdefault(voucher_of(answer.receipt), []).append(digest)
+        receipt = answer.receipt
+        rows = self.by_voucher.setdefault(voucher_of(receipt), [])
+        insort(rows, (receipt.cumulative - receipt.amount, digest))
+        at = rows.index((receipt.cumulative - receipt.amount, digest))
+        for _, other in rows[max(0, at - 1) : at + 2]:
+            if other != digest and overlaps(receipt, self.by_digest[other].receipt):
+                self.contradictions.setdefault(receipt.host, (other, digest))
 
     def attributable(self, ledger: Ledger) -> Iterator[tuple[bytes, PaidAnswer]]:
-        """Those that are paid on chain for a known adapter, in the order of their digests."""
-        for voucher, digests in self.by_voucher.items():
+        """Those that are paid on chain for a known adapter, in the order of their vouchers."""
+        for voucher, rows in self.by_voucher.items():
             paid = ledger.redeemed.get(voucher, 0)
             if voucher[2] in ledger.adapters:
-                for digest in digests:
+                for _, digest in rows:
                     answer = self.by_digest[digest]
                     if answer.receipt.cumulative <= paid:
                         yield digest, answer
-
-    def contradictions(self) -> Iterator[tuple[bytes, bytes]]:
-        """Pairs of receipts by which one host takes one part of a voucher twice."""
-        for digests in self.by_voucher.values():
-            for at, digest in enumerate(digests):
-                for other in digests[:at]:
-                    one, two = self.by_digest[digest].receipt, self.by_digest[other].receipt
-                    if overlaps(one, two):
-                        yield other, digest

@@ -3,10 +3,20 @@
 from dataclasses import dataclass, field
 
 from protocol.batch import Body
+from protocol.codec import require
+from protocol.errors import Malformed, Temporary
 from protocol.ledger import BatchRecord, Ledger, Status
 from protocol.receipt import Receipt, overlaps
 from roles.answers import Voucher, voucher_of
 from roles.ports import Ports
+
+BODY_BYTES_MAX = 1 << 28
+
+
+async def fetch_body(ports: Ports, batch: BatchRecord) -> bytes:
+    """The posted bytes; `Malformed` for a size that nobody needs, `Temporary` if not to be had."""
+    require(0 < batch.header.data_size <= BODY_BYTES_MAX, "a body of an impossible size")
+    return await ports.bodies.fetch(batch.header.body)
 
 
 def final_batches(ledger: Ledger) -> list[BatchRecord]:
@@ -21,14 +31,18 @@ class FinalBodies:
     _bodies: dict[bytes, Body] = field(default_factory=dict)
 
     async def of(self, ports: Ports, batch: BatchRecord) -> Body:
-        """The body of one final batch; `Temporary` while nobody gives it."""
+        """The body of one final batch; `Temporary` while nobody gives it, or for ever."""
         root = batch.header.data_root
         if root not in self._bodies:
-            self._bodies[root] = Body.decode(await ports.bodies.fetch(batch.header.body))
+            try:
+                self._bodies[root] = Body.decode(await fetch_body(ports, batch))
+            except Malformed as error:
+                raise Temporary(f"the body of final batch {batch.batch}: {error}") from None
         return self._bodies[root]
 
-    async def all(self, ports: Ports) -> list[Body]:
-        return [await self.of(ports, batch) for batch in final_batches(ports.chain.ledger)]
+    async def all(self, ports: Ports) -> list[tuple[BatchRecord, Body]]:
+        batches = final_batches(ports.chain.ledger)
+        return [(batch, await self.of(ports, batch)) for batch in batches]
 
     async def totals_before(self, ports: Ports, batch: int) -> dict[int, int]:
         """Cumulative wei by contributor when batch number `batch` was, or will be, posted."""

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from attribution.corpus import Corpus, CorpusShard
 from protocol.codec import require
 from protocol.datanet import Shard, decode_table
+from protocol.errors import Temporary
 from protocol.ledger import AdapterRecord
+from protocol.merkle import DOCUMENT_LEAF
 from roles.ports import Ports
 
+TEXT_BYTES_MAX = 1 << 30
 CORPORA_MAX = 8  # shards kept in memory per node, with their suffix arrays
 
 
@@ -21,13 +24,16 @@ class Corpora:
     async def of_adapter(self, ports: Ports, adapter: AdapterRecord) -> Corpus:
         """The corpus that `adapter` was trained on.  `Temporary` while a body cannot be had."""
         shards = ports.chain.ledger.final_shards(adapter.datanet)[: adapter.shard_count]
-        require(len(shards) == adapter.shard_count, f"{adapter.name}: shards are not final yet")
+        if len(shards) < adapter.shard_count:
+            raise Temporary(f"{adapter.name}: its shards are not final here yet")
         return Corpus(tuple([await self.shard(ports, shard) for shard in shards]))
 
     async def shard(self, ports: Ports, shard: Shard) -> CorpusShard:
         if known := self._shards.get(shard):
             self._shards.move_to_end(shard)
             return known
+        require(shard.text_size <= TEXT_BYTES_MAX, "a shard of an impossible size")
+        require(shard.document_count * DOCUMENT_LEAF <= TEXT_BYTES_MAX, "too many documents")
         text = await ports.bodies.fetch(shard.text)
         table = await ports.bodies.fetch(shard.table)
         built = await ports.compute(_index, text, table)

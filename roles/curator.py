@@ -1,21 +1,25 @@
 """Curator: screens contributions, keeps the accepted ones, publishes them as a bonded shard."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+import trio
+
 from datanet.build import build_shard
-from datanet.screen import Accepted, Known, Offer, screen
+from datanet.screen import Accepted, Known, Offer, Rejected, Rule, screen
 from protocol.calls import CreateDatanet, FinalizeShard, PublishShard
 from protocol.datanet import decode_table, domain
 from protocol.errors import Refused, Temporary
 from protocol.ledger import Ledger, ShardRecord, Status
 from protocol.messages import Message
 from protocol.signature import Domain
+from roles.intents import pursue
 from roles.ports import Ports
 
 PENDING_MAX = 10_000  # accepted contributions waiting for publication
-RETRY_SECONDS = 120  # a refused finalization (an open demand) is tried again so often
-PREFIX = b"curator/pending/"
+RETRY_SECONDS = 20  # a refused finalization (an open demand) is tried again so often
+PREFIX, PUBLISHING = b"curator/pending/", b"curator/publishing/"
 ARRIVAL = 8  # bytes of the time of acceptance, microseconds: who came first is paid first
 
 
@@ -24,63 +28,112 @@ class Curator:
     consumes: ClassVar[tuple[type[Message], ...]] = ()
     emits: ClassVar[tuple[type[Message], ...]] = ()
 
-    async def run(self, ports: Ports) -> None:
-        async for _ in ports.chain.heads():
-            for record in own_shards(ports):
-                if record.status is Status.PENDING and ports.chain.ledger.time >= record.deadline:
-                    call = FinalizeShard(record.datanet, record.index)
-                    await ports.chain.intend(
-                        f"finalize-shard/{record.datanet}/{record.index}", call
-                    )
-                if record.status is Status.FINAL:
-                    await self._forget(ports, record)
+    trouble: dict[str, str] = field(default_factory=dict)
+    _publishing: trio.Lock = field(default_factory=trio.Lock)
 
-    async def _forget(self, ports: Ports, record: ShardRecord) -> None:
-        """Drop what a final shard holds; a slashed or lost one can be published again."""
-        pending = pending_of(ports, record.datanet)
-        if pending:
-            final = await published_texts(ports, record.datanet, Status.FINAL)
-            gone = [_key(record.datanet, root) for root in pending.keys() & final.keys()]
-            ports.store.write(dict.fromkeys(gone), sync=True)
+    async def run(self, ports: Ports) -> None:
+        forgotten = 0
+        async with ports.chain.heads() as heads:
+            async for _ in heads:
+                await self._finalize(ports)
+                final = [row for row in own_shards(ports) if row.status is Status.FINAL]
+                if len(final) != forgotten and await self._forget(ports, final):
+                    forgotten = len(final)
+
+    async def _finalize(self, ports: Ports) -> None:
+        """Ours, when their windows have passed, in their order."""
+        for row in own_shards(ports):
+            if row.status is Status.PENDING and ports.chain.ledger.time >= row.deadline:
+                call = FinalizeShard(row.datanet, row.index)
+                await pursue(ports, f"finalize-shard/{row.publication}", call, RETRY_SECONDS)
+
+    async def _forget(self, ports: Ports, final: Sequence[ShardRecord]) -> bool:
+        """Drop what final shards hold; the texts of a slashed one can be published again."""
+        try:
+            for datanet in {row.datanet for row in final}:
+                held = await published_texts(ports, datanet, Status.FINAL)
+                gone = [_key(datanet, root) for root in pending_of(ports, datanet).keys() & held]
+                ports.store.write(dict.fromkeys(gone), sync=True)
+        except Temporary as error:
+            self.trouble["tables"] = str(error)
+            return False
+        return True
 
     async def create(self, ports: Ports, name: str) -> None:
+        require_live(ports)
         fee = ports.chain.ledger.current.datanet_fee
-        await ports.chain.intend(f"create-datanet/{name}", CreateDatanet(name, fee))
+        await pursue(ports, f"create-datanet/{name}", CreateDatanet(name, fee))
 
     async def accept(self, ports: Ports, offer: Offer) -> Accepted:
         """Keep the contribution durably, or raise `Rejected` with the rule and its evidence."""
-        ledger, datanet = ports.chain.ledger, offer.contribution.datanet
-        record = ledger.datanets.get(datanet)
-        if record is None:
-            raise Temporary(f"datanet {datanet} is not confirmed here yet, or does not exist")
-        if record.curator != ports.signer.address:
-            raise Refused(f"this node does not curate datanet {datanet}")
+        datanet = offer.contribution.datanet
+        self._require_ours(ports, datanet)
+        ledger = ports.chain.ledger
+        known = await self._known(ports, datanet)
+        where, signers = datanet_domain(ledger), dict(ledger.signers)
+        accepted = await ports.compute(screen, offer, where, signers, known)
+        key = _key(datanet, accepted.contribution.content_root)
+        if ports.store.get(key) is not None:  # it came twice at once
+            who = accepted.contribution.contributor
+            raise Rejected(Rule.DUPLICATE, f"contributor {who} is sending these bytes (pending)")
+        arrival = int(ports.clock.now() * 1e6).to_bytes(ARRIVAL, "big")
+        ports.store.write({key: arrival + accepted.encode()}, sync=True)
+        return accepted
+
+    async def _known(self, ports: Ports, datanet: int) -> dict[bytes, Known]:
+        """Every text of the Datanet, and where it stands."""
         known = await published_texts(ports, datanet, Status.PENDING, Status.FINAL)
         pending = pending_of(ports, datanet)
         if len(pending) >= PENDING_MAX:
             raise Refused(f"{len(pending)} contributions wait for publication, limit is reached")
         for root, item in pending.items():
             known.setdefault(root, Known(item.contribution.contributor, "pending"))
-        accepted = await ports.compute(screen, offer, datanet_domain(ledger), ledger.signers, known)
-        key = _key(datanet, accepted.contribution.content_root)
-        arrival = int(ports.clock.now() * 1e6).to_bytes(ARRIVAL, "big")
-        ports.store.write({key: arrival + accepted.encode()}, sync=True)
-        return accepted
+        return known
+
+    def _require_ours(self, ports: Ports, datanet: int) -> None:
+        require_live(ports)
+        record = ports.chain.ledger.datanets.get(datanet)
+        if record is None:
+            raise Temporary(f"datanet {datanet} is not confirmed here yet, or does not exist")
+        if record.curator != ports.signer.address:
+            raise Refused(f"this node does not curate datanet {datanet}")
 
     async def publish(self, ports: Ports, datanet: int) -> str:
         """Publish all pending contributions as the next shard; the key of the intent."""
-        published = await published_texts(ports, datanet, Status.PENDING, Status.FINAL)
-        pending = pending_of(ports, datanet)
-        fresh = [item for root, item in pending.items() if root not in published]
-        if not fresh:
-            raise Refused(f"datanet {datanet}: no contribution is pending")
-        built = await ports.compute(build_shard, fresh)
-        await ports.bodies.offer(built.shard.text, built.text)
-        await ports.bodies.offer(built.shard.table, built.table)
-        publications = len(ports.chain.ledger.publications)
-        key = f"publish/{datanet}/{publications}/{built.shard.text_root.hex()[:16]}"
-        await ports.chain.intend(key, PublishShard(datanet, built.shard))
-        return key
+        self._require_ours(ports, datanet)
+        async with self._publishing:
+            self._require_settled(ports, datanet)
+            published = await published_texts(ports, datanet, Status.PENDING, Status.FINAL)
+            pending = pending_of(ports, datanet)
+            fresh = [item for root, item in pending.items() if root not in published]
+            if not fresh:
+                raise Refused(f"datanet {datanet}: no contribution is pending")
+            built = await ports.compute(build_shard, fresh)
+            await ports.bodies.offer(built.shard.text, built.text)
+            await ports.bodies.offer(built.shard.table, built.table)
+            place = len(ports.chain.ledger.publications)
+            key = f"publish/{datanet}/{place}/{built.shard.text_root.hex()[:16]}"
+            mark = key.encode() + b"\0" + built.shard.text_root
+            ports.store.write({PUBLISHING + datanet.to_bytes(4, "big"): mark}, sync=True)
+            await ports.chain.intend(key, PublishShard(datanet, built.shard))
+            return key
+
+    def _require_settled(self, ports: Ports, datanet: int) -> None:
+        """A second shard beside one under way would repeat its texts: a proven duplicate."""
+        mark = ports.store.get(PUBLISHING + datanet.to_bytes(4, "big"))
+        if mark is None:
+            return
+        key, root = mark[:-33].decode(), mark[-32:]
+        outcome = ports.chain.outcome(key)
+        rows = ports.chain.ledger.shards.get(datanet, [])
+        unseen = outcome and outcome.succeeded and root not in {r.shard.text_root for r in rows}
+        if ports.chain.pending(key) or unseen:
+            raise Refused(f"a shard of datanet {datanet} is being published, ask again later")
+
+
+def require_live(ports: Ports) -> None:
+    if not ports.chain.live:
+        raise Temporary("the chain is not followed up to its head yet")
 
 
 def datanet_domain(ledger: Ledger) -> Domain:

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from roles.ports import Ports
+from roles.ports import Outcome, Ports
 
 PURSUED = b"pursued/"
 RETRY_SECONDS = 120  # between two attempts at one thing
@@ -30,8 +30,16 @@ async def pursue(ports: Ports, stem: str, call: object, every: int = RETRY_SECON
 
 def refused(ports: Ports, stem: str) -> bool:
     """Whether the last attempt under `stem` ended without success."""
-    last = ports.store.get(PURSUED + stem.encode())
-    if last is None:
-        return False
-    outcome = ports.chain.outcome(last.decode().rpartition("@")[0])
+    outcome = _last(ports, stem)
     return outcome is not None and not outcome.succeeded
+
+
+def why(ports: Ports, stem: str) -> str | None:
+    """What the chain said to the last attempt."""
+    outcome = _last(ports, stem)
+    return outcome.reason if outcome else None
+
+
+def _last(ports: Ports, stem: str) -> Outcome | None:
+    last = ports.store.get(PURSUED + stem.encode())
+    return ports.chain.outcome(last.decode().rpartition("@")[0]) if last else None

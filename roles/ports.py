@@ -1,6 +1,6 @@
 """What a role needs from the world: `node` plugs in libp2p, chain, threads; tests memory."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, TypeVarTuple
@@ -78,7 +78,14 @@ class Chain(Protocol):
         """Send this call once, whatever crashes between.  The same key again changes nothing."""
 
     def outcome(self, key: str) -> Outcome | None:
-        """How the intent ended, or None while it has not."""
+        """How the intent ended, or None while it has not, or was never made."""
+
+    def pending(self, key: str) -> bool:
+        """Whether the intent was made and has not ended."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the ledger has caught up with the chain: before that it shows the past."""
 
 
 class Builder(Protocol):
@@ -137,7 +144,3 @@ class Role(Protocol):
     emits: ClassVar[tuple[type[Message], ...]]
 
     async def run(self, ports: Ports) -> None: ...
-
-
-Progress = Callable[[int, int, str], None]
-Job = Callable[[], Awaitable[None]]

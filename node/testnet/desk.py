@@ -82,10 +82,9 @@ class Desk:
         raise ChainTrouble(f"{what}: not seen on chain in {WAIT_SECONDS:g} s")
 
     async def follow(self) -> None:
-        """Fold the chain into ledger and accounts, from its beginning after every trouble."""
+        """Fold the chain into ledger and accounts."""
+        self.chain.watch = self.accounts.fold
         while True:
-            self.accounts = Accounts()
-            self.chain.watch = self.accounts.fold
             try:
                 await self.chain.follow(lambda: None)
             except* Temporary:

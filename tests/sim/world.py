@@ -196,6 +196,11 @@ class ChainView:
             self._node.intents[key] = None
             self._world.chain.submit(self._node.address, key, call, self._node.intents)
 
+    live = True
+
+    def pending(self, key: str) -> bool:
+        return self._node.intents.get(key, SimOutcome(True)) is None
+
     def outcome(self, key: str) -> SimOutcome | None:
         return self._node.intents.get(key)
 
