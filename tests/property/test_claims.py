@@ -1,10 +1,13 @@
 """Spans, ownership and amounts equal their plain, slow definitions."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from attribution.claims import Answered, build_body
 from attribution.corpus import Corpus, corpus_of
+from attribution.fraud import same_leaves
 from attribution.spans import Span, spans_of
 from protocol.batch import Text
 from protocol.claims import owned_intervals, split
@@ -146,3 +149,27 @@ def test_a_body_pays_out_exactly_the_contributors_share(
     assert sum(entry.value for _, entry in body.entries) == sum(shares) == trees.entries.root.sum
     assert trees.totals.root.sum == sum(shares) + 5
     assert type(body).decode(body.encode()) == body
+
+
+@given(
+    corpora(), st.lists(st.tuples(pieces, pieces.filter(bool)), min_size=1, max_size=3), st.data()
+)
+def test_only_other_leaves_make_another_batch(
+    corpus: Corpus, texts: list[tuple[bytes, bytes]], data: st.DataObject
+) -> None:
+    """A body whose entries stand in another order has the same roots: it is honest."""
+    answered = []
+    for prompt, output in texts:
+        text = Text(prompt, output)
+        spans = tuple(spans_of(corpus, prompt, output, PARAMETERS))
+        answered.append(Answered(data.draw(receipts(text)), bytes(64) + b"\x1b", text, spans))
+    digests = [number.to_bytes(32, "big") for number in range(len(answered))]
+    body = build_body(answered, digests, {}, PARAMETERS)
+    entries = tuple(data.draw(st.permutations(body.entries)))
+
+    other = replace(body, entries=entries)
+
+    assert same_leaves(body, other)
+    assert other.trees().entries.root == body.trees().entries.root
+    if body.totals:
+        assert not same_leaves(body, replace(body, totals=body.totals[:-1]))
