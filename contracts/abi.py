@@ -9,8 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from eth_abi import abi as eth_abi
+from eth_abi.codec import ABICodec
+from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError
+from eth_abi.registry import ABIRegistry, registry
 from eth_hash.auto import keccak
 
 from protocol.errors import Malformed
@@ -19,6 +21,18 @@ ARTIFACTS = Path(__file__).resolve().parent / "artifacts"
 
 Entry = Mapping[str, Any]  # one entry of a JSON ABI
 
+
+def _codec() -> ABICodec:
+    """eth_abi's, but for strings: on the chain they are bytes that anybody chose, and a name that
+    is no UTF-8 must not stop who reads it."""
+    own: ABIRegistry = registry.copy()  # type: ignore[no-untyped-call]
+    own.unregister_decoder("string")
+    lenient = StringDecoder("replace")  # type: ignore[no-untyped-call]
+    own.register_decoder("string", lenient, label="string")
+    return ABICodec(own)
+
+
+_CODEC = _codec()
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -86,7 +100,7 @@ def snake(name: str) -> str:
 def encode(inputs: Sequence[Entry], values: Sequence[Any]) -> bytes:
     """Raise eth_abi's error for values that do not fit: that is a bug of the caller."""
     plain = [_plain(entry, value) for entry, value in zip(inputs, values, strict=True)]
-    return eth_abi.encode([type_of(entry) for entry in inputs], plain)
+    return _CODEC.encode([type_of(entry) for entry in inputs], plain)
 
 
 def arguments(inputs: Sequence[Entry], value: object) -> list[Any]:
@@ -123,7 +137,7 @@ def _plain(entry: Entry, value: Any) -> Any:
     if kind != "tuple":
         return value
     if hasattr(value, "words"):  # it is its own static encoding (`protocol.claims`, `.receipt`)
-        return eth_abi.decode([type_of(entry)], value.words())[0]
+        return _CODEC.decode([type_of(entry)], value.words())[0]
     components = entry["components"]
     parts = arguments(components, value) if dataclasses.is_dataclass(value) else value
     return tuple(_plain(c, part) for c, part in zip(components, parts, strict=True))
@@ -135,8 +149,8 @@ def _plain(entry: Entry, value: Any) -> Any:
 def decode(inputs: Sequence[Entry], data: bytes) -> list[Any]:
     """Addresses as 20 bytes, structs and arrays as tuples.  `Malformed` for other bytes."""
     try:
-        values = eth_abi.decode([type_of(entry) for entry in inputs], data)
-    except (DecodingError, OverflowError) as error:
+        values = _CODEC.decode([type_of(entry) for entry in inputs], data)
+    except (DecodingError, ValueError, OverflowError) as error:
         raise Malformed(f"not the ABI encoding that was expected: {error}") from None
     return [_ours(type_of(entry), value) for entry, value in zip(inputs, values, strict=True)]
 

@@ -1,5 +1,6 @@
 """Calls and events fit the committed ABI, field by field."""
 
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -9,9 +10,18 @@ from eth_abi.exceptions import EncodingError
 from contracts import abi
 from contracts.bindings import reason
 from protocol import calls, events
-from protocol.calls import Claim, Deposit, RegisterNode, RewardProof, Stake
+from protocol.calls import (
+    Claim,
+    CreateDatanet,
+    Deposit,
+    RegisterBase,
+    RegisterNode,
+    RewardProof,
+    Stake,
+    UpdateNode,
+)
 from protocol.errors import Malformed
-from protocol.events import Locked, NodeRegistered, Staked
+from protocol.events import DatanetCreated, Locked, NodeRegistered, NodeUpdated, Staked
 from protocol.parameters import OPEN, Parameters
 from protocol.refute import REFUTATIONS
 
@@ -146,6 +156,111 @@ def test_a_log_that_does_not_fit_is_malformed(chain: Any) -> None:
     Log.data, Log.topics = bytes(32), [topic, bytes(32)]
     with pytest.raises(Malformed):
         chain.bindings.decode(Log)
+
+
+HOSTILE = b"\xff\xfe"  # no UTF-8
+
+
+def logs_with_a_string() -> list[tuple[str, bytes, abi.Entry]]:
+    return [
+        (name, topic, entry)
+        for name in abi.names()
+        if name != "AccessManager"
+        for topic, entry in abi.artifact(name).events.items()
+        if any(item["type"] == "string" for item in entry["inputs"])
+    ]
+
+
+def test_every_string_of_a_log_may_be_any_bytes(chain: Any) -> None:
+    """Else one transaction would stop every node, again at every start."""
+    found = logs_with_a_string()
+    assert len(found) == 5
+    for name, topic, entry in found:
+        plain = [item for item in entry["inputs"] if not item["indexed"]]
+        bare = [{**i, "type": i["type"].replace("string", "bytes")} for i in plain]
+        values = [HOSTILE if i["type"] == "bytes" else zero(i["type"]) for i in bare]
+
+        class Log:
+            address = chain.addresses[name]
+            topics: ClassVar[list[bytes]] = [
+                topic,
+                *[bytes(32)] * (len(entry["inputs"]) - len(plain)),
+            ]
+            data = abi.encode(bare, values)
+
+        event = chain.bindings.decode(Log)
+        strings = [abi.snake(i["name"]) for i in plain if i["type"] == "string"]
+        assert [getattr(event, name) for name in strings] == ["\ufffd\ufffd"], entry["name"]
+
+
+def zero(kind: str) -> Any:
+    return 0 if kind.startswith("uint") else bytes(20 if kind == "address" else 32)
+
+
+def test_strangers_write_such_strings(chain: Any, rich: Any) -> None:
+    """The contracts do take them: an operator's endpoint, a curator's name."""
+    _, alice = rich("alice")
+
+    def written(call: Any) -> list[Any]:
+        to, data, value = chain.bindings.encode(call)
+        assert data.count(b"??") == 1
+        logs = chain.execute(to, data.replace(b"??", HOSTILE), value, alice)
+        return [event for log in logs if (event := chain.bindings.decode(log)) is not None]
+
+    registered = written(RegisterNode(5, b"peer", "??", value=100 * OPEN))
+    assert NodeRegistered(alice, 5, 100 * OPEN, b"peer", "\ufffd\ufffd") in registered
+    assert written(UpdateNode(5, b"peer", "??")) == [NodeUpdated(alice, 5, b"peer", "\ufffd\ufffd")]
+    created = written(CreateDatanet("??", value=Parameters().datanet_fee))
+    assert created == [DatanetCreated(1, alice, "\ufffd\ufffd")]
+    with pytest.raises(Exception, match="BadName"):
+        written(RegisterBase(bytes(31) + b"1", "??", value=Parameters().model_fee))
+
+
+EDGES = [0, 1, 31, 33, 64, 2**16, *(2**n - k for n in (31, 32, 63, 64, 255, 256) for k in (1, 32))]
+
+
+def test_any_words_decode_or_are_malformed(chain: Any) -> None:
+    """Each word of each event in turn is what it should not be."""
+    for name in chain.addresses:
+        for topic, entry in abi.artifact(name).events.items():
+            plain = [item for item in entry["inputs"] if not item["indexed"]]
+            indexed = len(entry["inputs"]) - len(plain)
+            words = [bytes(32)] * indexed + split(sample(plain))
+            for place in range(len(words)):
+                for edge in EDGES:
+                    bad = [*words[:place], edge.to_bytes(32, "big"), *words[place + 1 :]]
+
+                    class Log:
+                        address = chain.addresses[name]
+                        topics: ClassVar[list[bytes]] = [topic, *bad[:indexed]]
+                        data = b"".join(bad[indexed:])
+
+                    with suppress(Malformed):
+                        chain.bindings.decode(Log)
+
+
+def sample(plain: list[abi.Entry]) -> bytes:
+    sizes = sum(32 if "[4]" not in i["type"] else 128 for i in flat(plain))
+    tails = {"string", "bytes"} & {i["type"] for i in plain}
+    if not tails:
+        return bytes(sizes)
+    values = ["text" if i["type"] == "string" else zero(i["type"]) for i in plain]
+    return abi.encode(plain, values)
+
+
+def flat(entries: list[abi.Entry]) -> list[abi.Entry]:
+    return [x for i in entries for x in (flat(i["components"]) if "components" in i else [i])]
+
+
+def split(data: bytes) -> list[bytes]:
+    return [data[at : at + 32] for at in range(0, len(data), 32)]
+
+
+def test_a_reason_that_is_no_text_is_shown(chain: Any) -> None:
+    message = [{"name": "message", "type": "bytes"}]
+    data = bytes.fromhex("08c379a0") + abi.encode(message, [HOSTILE])
+
+    assert reason(data) == "Error(message=\ufffd\ufffd)"
 
 
 def test_a_revert_says_why(chain: Any) -> None:
