@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
@@ -133,10 +134,12 @@ class Serving:
         running = _Running(self, row, payer, request, worst)
         send, receive = trio.open_memory_channel[Event](EVENTS_MAX)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(running.pass_on, send)
-                yield receive
-                nursery.cancel_scope.cancel()
+            # Entered here, not in the task: a full queue is `Temporary` to whoever enters.
+            async with self.dispatch.answer(request) as events:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(running.pass_on, events, send)
+                    yield receive
+                    nursery.cancel_scope.cancel()
         finally:
             running.release()
 
@@ -216,8 +219,8 @@ class _Running:
     worst: int
     open: bool = True
 
-    async def pass_on(self, send: "trio.MemorySendChannel[Event]") -> None:
-        async with send, self.serving.dispatch.answer(self.request) as events:
+    async def pass_on(self, events: Any, send: "trio.MemorySendChannel[Event]") -> None:
+        with send:  # closing it with `await` could trade a failed write for a cancellation
             async for event in events:
                 if not isinstance(event, Finished):
                     await send.send(event)
