@@ -111,6 +111,11 @@ def test_a_second_start_goes_on_and_real_clients_work(
         assert answer.choices[0].message.content
 
 
+def _contract(web3: Web3, network: dict[str, Any], name: str) -> Any:
+    abi = json.loads((ROOT / f"contracts/artifacts/{name}.json").read_text())["abi"]
+    return web3.eth.contract(web3.to_checksum_address(network["contracts"][name]), abi=abi)
+
+
 def _ask(folder: Path, network: dict[str, Any], web3: Web3) -> Any:
     """One paid chat completion with the official client."""
     payer = Folder.signer_of(folder, "payer")
@@ -123,11 +128,11 @@ def _ask(folder: Path, network: dict[str, Any], web3: Web3) -> Any:
     assert caught.value.status_code == 402
     adapter = bytes.fromhex(model.model_extra["openledger"]["adapter"][2:])  # type: ignore[index]
     escrow = bytes.fromhex(network["contracts"]["InferenceEscrow"][2:])
-    abi = json.loads((ROOT / "contracts/artifacts/InferenceEscrow.json").read_text())["abi"]
-    contract = web3.eth.contract(address=web3.to_checksum_address(escrow.hex()), abi=abi)
-    paid = contract.functions.redeemed(
-        web3.to_checksum_address(payer.address.hex()), host, adapter
-    ).call()
+    paid = (
+        _contract(web3, network, "InferenceEscrow")
+        .functions.redeemed(web3.to_checksum_address(payer.address.hex()), host, adapter)
+        .call()
+    )
     voucher = Voucher(payer.address, bytes.fromhex(host[2:]), adapter, paid + 10**18)
     signature = payer.sign(voucher.digest(domain(web3.eth.chain_id, escrow)))
     headers = {VOUCHER: write_voucher(voucher, signature)}
