@@ -12,7 +12,7 @@ import trio
 
 from protocol.calls import RegisterAdapter
 from protocol.datanet import datanet_root, decode_table
-from protocol.errors import Refused
+from protocol.errors import Malformed, Refused
 from protocol.merkle import BODY, Commitment, byte_root
 from roles.ports import Ports
 
@@ -89,14 +89,15 @@ class Finetunes:
 
     async def _work(self, ports: Ports, job: Job) -> None:
         try:
-            adapter = await self._make(ports, job)
-            key = f"adapter/{adapter.hex()}"
+            asked = _asked(ports, job)
+            adapter = bytes.fromhex(job.adapter) if asked else await self._make(ports, job)
+            key = _key(adapter)
             while adapter not in ports.chain.ledger.adapters:
                 outcome = ports.chain.outcome(key)
                 if outcome is not None and not outcome.succeeded:
                     raise Refused(f"the registration was refused: {outcome.reason}")
                 await ports.clock.sleep(CONFIRM_SECONDS)
-        except Refused as error:
+        except (Refused, Malformed) as error:
             self._keep(ports, replace(job, status="failed", error=str(error)))
         else:
             self._keep(ports, replace(job, status="succeeded", adapter=adapter.hex()))
@@ -109,7 +110,7 @@ class Finetunes:
         for shard in shards:
             text = await ports.bodies.fetch(shard.text)
             table = decode_table(await ports.bodies.fetch(shard.table))
-            texts += [text[row.start : row.end].decode() for row in table]
+            texts += [_text(text[row.start : row.end], row.start) for row in table]
 
         def progress(step: int, total: int, loss: float) -> None:
             self.progress[job.name] = (step, total, loss if math.isfinite(loss) else 0.0)
@@ -137,12 +138,33 @@ class Finetunes:
             name=job.name,
             value=ports.chain.ledger.current.model_fee,
         )
-        await ports.chain.intend(f"adapter/{manifest.adapter.hex()}", call)
+        await ports.chain.intend(_key(manifest.adapter), call)
         adapter: bytes = manifest.adapter
         return adapter
 
     def _keep(self, ports: Ports, job: Job) -> None:
         ports.store.write({PREFIX + job.name.encode(): job.encode()}, sync=True)
+
+
+def _key(adapter: bytes) -> str:
+    return f"adapter/{adapter.hex()}"
+
+
+def _asked(ports: Ports, job: Job) -> bool:
+    """Whether the chain was asked before a crash: what is trained twice could be paid twice."""
+    if job.status != "registering":
+        return False
+    adapter = bytes.fromhex(job.adapter)
+    known = adapter in ports.chain.ledger.adapters
+    key = _key(adapter)
+    return known or ports.chain.pending(key) or ports.chain.outcome(key) is not None
+
+
+def _text(document: bytes, start: int) -> str:
+    try:
+        return document.decode()
+    except UnicodeDecodeError:  # a curator may publish what its contributors signed, whatever it is
+        raise Refused(f"the document at byte {start} of its shard is not UTF-8") from None
 
 
 def _trained(

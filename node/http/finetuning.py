@@ -18,7 +18,7 @@ MICRO = 1_000_000
 class NewJob(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z0-9._-]{1,64}$")  # what clients will give as `model`
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")  # names a folder, too
     datanet: int = Field(ge=1, lt=1 << 32)
     shards: int = Field(ge=1, lt=1 << 32)  # the version: the first so many shards
     host_bps: int = Field(default=5_000, ge=0, le=10_000)

@@ -1,0 +1,332 @@
+"""A fine-tuning job is kept, worked off after any crash, and registered once."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from protocol import events as e
+from protocol.calls import RegisterAdapter
+from protocol.datanet import Shard, datanet_root
+from protocol.errors import Refused, Temporary
+from protocol.ledger import Ledger
+from protocol.merkle import BODY, Commitment, byte_root
+from protocol.parameters import Parameters
+from roles.finetune import PREFIX, Finetunes, Job
+from roles.ports import Ports
+from tests.courtroom import shards
+from tests.sim.chain import SimOutcome
+from tests.sim.world import MemoryStore, Signer, inline
+from tests.unit.test_shard_fraud import REGISTRY
+
+BASE = b"\xba" * 32
+BOOKS = shards(REGISTRY)  # two final shards
+FEE = 77
+
+
+class Crash(Exception):
+    """The process dies here."""
+
+
+@dataclass
+class Disk(MemoryStore):
+    """Dies at write number `dies_at`, before or after it."""
+
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+    writes: int = 0
+    dies_at: int | None = None
+    after: bool = False
+
+    def write(self, puts: Mapping[bytes, bytes | None], *, sync: bool = False) -> None:
+        assert sync, "a job that was accepted is not forgotten"
+        dies = self.writes == self.dies_at
+        self.writes += 1
+        if not dies or self.after:
+            super().write(puts)
+        if dies:
+            raise Crash
+
+
+@dataclass
+class Chain:
+    """Confirms a registration when the clock is looked at; `refuses` says why it does not."""
+
+    ledger: Ledger
+    intents: dict[str, RegisterAdapter] = field(default_factory=dict)
+    refuses: str = ""
+    dies: bool = False
+
+    async def intend(self, key: str, call: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.intents.setdefault(key, call) != call:
+            raise Refused("exists with another call")
+        if self.dies:
+            self.dies = False
+            raise Crash
+
+    def pending(self, key: str) -> bool:
+        return key in self.intents and self.outcome(key) is None
+
+    def outcome(self, key: str) -> SimOutcome | None:
+        if key not in self.intents:
+            return None
+        if self.refuses:
+            return SimOutcome(False, reason=self.refuses)
+        known = self.intents[key].adapter in self.ledger.adapters
+        return SimOutcome(True) if known else None
+
+    def confirm(self) -> None:
+        for call in self.intents.values():
+            if call.adapter not in self.ledger.adapters and not self.refuses:
+                self.ledger.apply(
+                    e.AdapterRegistered(
+                        call.adapter, call.base, bytes(20), call.datanet, call.shard_count,
+                        call.weights_root, call.weights_size, call.config_hash,
+                        call.manifest_hash, call.host_bps, call.name,
+                    )
+                )  # fmt: skip
+
+
+@dataclass
+class Factory:
+    """A trainer: writes the two files that peft would, of what it was given."""
+
+    runs: list[tuple[list[str], Any]] = field(default_factory=list)
+    differs: bool = False  # another machine, another float
+    fails: Exception | None = None
+
+    def train(
+        self, base: Path, texts: list[str], out: Path, *, source: Any, recipe: Any,
+        progress: Callable[[int, int, float], None],
+    ) -> Any:  # fmt: skip
+        self.runs.append((texts, source))
+        if self.fails:
+            raise self.fails
+        progress(recipe["steps"], recipe["steps"], float("nan"))
+        weights = json.dumps([texts, recipe, len(self.runs) * self.differs]).encode()
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "adapter_model.safetensors").write_bytes(weights)
+        (out / "adapter_config.json").write_bytes(b"{}")
+        adapter = byte_root(BODY, weights)
+        return SimpleNamespace(adapter=adapter, base=BASE, encode=lambda: b"manifest")
+
+
+class Shop:
+    """A host's jobs; `start` is what a restart of the process does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.disk, self.factory = folder, Disk(), Factory()
+        self.held: dict[bytes, bytes] = {}
+        self.missing = False
+        ledger = Ledger()
+        ledger.apply(e.ParametersProposed(1, 0, Parameters(model_fee=FEE)))
+        self.shards = [self.publish(ledger, number, *book) for number, book in enumerate(BOOKS)]
+        self.chain = Chain(ledger)
+        self.start()
+
+    def publish(self, ledger: Ledger, index: int, text: bytes, table: Any) -> Shard:
+        wire = b"".join(row.encode() for row in table)
+        shard = Shard(byte_root(1, text), byte_root(2, wire), len(text), len(table))
+        self.held |= {shard.text_root: text, shard.document_root: wire}
+        roots = shard.text_root, shard.document_root, shard.text_size, shard.document_count
+        ledger.apply(e.ShardPublished(1, index, bytes(20), *roots, 0, index + 1))
+        ledger.apply(e.ShardFinalized(1, index))
+        return shard
+
+    def start(self) -> None:
+        self.jobs = Finetunes(
+            train=self.factory.train, recipe=lambda job: {"steps": job.steps, "seed": job.seed},
+            source=lambda **given: given, base_dir=self.folder, folder=self.folder / "finetunes",
+        )  # fmt: skip
+        self.ports = Ports(
+            gossip=None, bodies=self, chain=self.chain, store=self.disk,  # type: ignore[arg-type]
+            signer=Signer(b"\x07" * 32), compute=inline, clock=self,
+        )  # fmt: skip
+
+    async def fetch(self, commitment: Commitment) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if self.missing:
+            raise Temporary("no peer has the body")
+        return self.held[commitment.root]
+
+    async def offer(self, commitment: Commitment, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        assert byte_root(commitment.kind, data) == commitment.root
+        self.held[commitment.root] = data
+
+    def now(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.lowlevel.checkpoint()
+        self.chain.confirm()
+
+    def seen(self) -> dict[str, Job]:
+        return self.jobs.jobs(self.ports)
+
+    async def work(self) -> None:
+        """Run until nothing is left to do."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.jobs.run, self.ports)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+
+def job(name: str = "cat", shards: int = 1, **more: Any) -> Job:
+    return Job(name=name, datanet=1, shards=shards, host_bps=5_000, steps=3, seed=4, **more)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+async def test_a_job_becomes_an_adapter_of_the_shards_it_names(shop: Shop) -> None:
+    shop.jobs.submit(shop.ports, job(shards=2))
+    await shop.work()
+
+    (call,) = shop.chain.intents.values()
+    texts, source = shop.factory.runs[0]
+    assert texts == [text[row.start : row.end].decode() for text, rows in BOOKS for row in rows]
+    assert source == {"datanet": 1, "shards": 2, "root": datanet_root(shop.shards)}
+    weights = shop.held[call.weights_root]
+    assert (call.weights_size, call.base, call.value) == (len(weights), BASE, FEE)
+    assert (call.datanet, call.shard_count, call.host_bps, call.name) == (1, 2, 5_000, "cat")
+    done = shop.seen()["cat"]
+    assert (done.status, done.adapter, done.error) == ("succeeded", call.adapter.hex(), "")
+    assert shop.jobs.progress["cat"] == (3, 3, 0.0), "what is no number is not shown as one"
+
+
+async def test_jobs_are_worked_off_one_after_the_other_also_those_that_come_late(
+    shop: Shop,
+) -> None:
+    shop.jobs.submit(shop.ports, job("b"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shop.jobs.run, shop.ports)
+        await trio.testing.wait_all_tasks_blocked()
+        shop.jobs.submit(shop.ports, job("a", shards=2))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert {name: done.status for name, done in shop.seen().items()} == {
+        "a": "succeeded", "b": "succeeded",
+    }  # fmt: skip
+    assert len(shop.factory.runs) == 2
+
+
+def test_what_cannot_be_made_is_refused_with_the_reason(shop: Shop) -> None:
+    with pytest.raises(Refused, match="2 final shards, not 3"):
+        shop.jobs.submit(shop.ports, job(shards=3))
+    with pytest.raises(Refused, match="0 final shards"):
+        shop.jobs.submit(shop.ports, replace(job(), datanet=9))
+    with pytest.raises(Refused, match="not 0"):
+        shop.jobs.submit(shop.ports, job(shards=0))
+    row = e.AdapterRegistered(
+        *(b"\x01" * 32, BASE, bytes(20), 1, 1, bytes(32), 1, bytes(32), bytes(32), 0, "cat")
+    )
+    shop.chain.ledger.apply(row)
+    with pytest.raises(Refused, match="registered already"):
+        shop.jobs.submit(shop.ports, job())
+    assert shop.seen() == {}
+
+
+async def test_the_same_name_is_the_same_job(shop: Shop) -> None:
+    """Also when it is asked for in another way, after a restart, or when it is done."""
+    first = shop.jobs.submit(shop.ports, job())
+    shop.start()
+    assert shop.jobs.submit(shop.ports, job(shards=2)) == first
+    await shop.work()
+    assert shop.jobs.submit(shop.ports, job()).status == "succeeded"
+    shop.start()
+    await shop.work()
+    assert len(shop.factory.runs) == len(shop.chain.intents) == 1
+
+
+@pytest.mark.parametrize("differs", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("dies_at", [1, 2, 3, "intent"])
+async def test_a_crash_anywhere_registers_one_adapter(
+    shop: Shop, dies_at: Any, after: bool, differs: bool
+) -> None:
+    """What was asked of the chain is not trained again, so that nothing is paid for twice."""
+    shop.factory.differs = differs
+    shop.jobs.submit(shop.ports, job())
+    if dies_at == "intent":
+        shop.chain.dies = True
+    else:
+        shop.disk.dies_at, shop.disk.after = dies_at, after
+    with pytest.raises(ExceptionGroup) as caught:
+        await shop.work()
+    assert caught.group_contains(Crash)
+
+    shop.start()
+    await shop.work()
+    (call,) = shop.chain.intents.values()
+    done = shop.seen()["cat"]
+    assert (done.status, done.adapter) == ("succeeded", call.adapter.hex())
+    assert call.adapter in shop.chain.ledger.adapters
+    assert call.weights_root in shop.held
+
+
+async def test_a_crash_before_a_job_is_kept_is_told_to_who_asks(shop: Shop) -> None:
+    shop.disk.dies_at = 0
+    with pytest.raises(Crash):
+        shop.jobs.submit(shop.ports, job())
+    shop.start()
+    assert shop.seen() == {}
+    shop.jobs.submit(shop.ports, job())
+    assert Job.decode(shop.disk.rows[PREFIX + b"cat"]) == job()
+
+
+async def test_a_refused_training_is_told_and_stops_no_other(shop: Shop) -> None:
+    shop.factory.fails = Refused("3 tokens are too few to train on")
+    shop.jobs.submit(shop.ports, job("a"))
+    await shop.work()
+    failed = shop.seen()["a"]
+    assert (failed.status, failed.error) == ("failed", "3 tokens are too few to train on")
+
+    shop.factory.fails = None
+    shop.jobs.submit(shop.ports, job("b"))
+    shop.start()
+    await shop.work()
+    assert (shop.seen()["a"].status, shop.seen()["b"].status) == ("failed", "succeeded")
+    assert len(shop.factory.runs) == 2, "what failed is not tried again"
+
+
+async def test_a_refused_registration_is_told(shop: Shop) -> None:
+    shop.chain.refuses = "NameTaken"
+    shop.jobs.submit(shop.ports, job())
+    await shop.work()
+    assert shop.seen()["cat"].status == "failed"
+    assert "NameTaken" in shop.seen()["cat"].error
+
+
+async def test_bodies_that_nobody_has_end_the_role_until_they_are_there(shop: Shop) -> None:
+    shop.missing = True
+    shop.jobs.submit(shop.ports, job())
+    with pytest.raises(ExceptionGroup) as caught:
+        await shop.work()
+    assert caught.group_contains(Temporary)
+    assert shop.seen()["cat"].status == "running"
+
+    shop.missing = False
+    await shop.work()
+    assert shop.seen()["cat"].status == "succeeded"
+
+
+async def test_a_document_that_is_no_text_fails_its_job_alone(shop: Shop) -> None:
+    """A curator may publish bytes that a contributor signed; that must not end the node."""
+    text, table = BOOKS[0]
+    place = table[1].start
+    shard = shop.publish(shop.chain.ledger, 2, text[:place] + b"\xc3(" + text[place + 2 :], table)
+    assert shop.chain.ledger.final_shards(1)[2] == shard
+    shop.jobs.submit(shop.ports, job(shards=3))
+    await shop.work()
+    assert shop.seen()["cat"].status == "failed"
+    assert f"byte {place} of its shard is not UTF-8" in shop.seen()["cat"].error
+    assert not shop.factory.runs
