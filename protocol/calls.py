@@ -275,11 +275,17 @@ class RefuteEquivocation:
 
 @dataclass(frozen=True, slots=True)
 class PostBatch:
-    """Locks the batch's bond of the sender's free stake."""
+    """Locks the batch's bond of the sender's free stake.
+
+    Refused (`Stale`) unless the batch gets the number, and is judged by the parameters, that its
+    body was composed for.
+    """
 
     contract: ClassVar[str] = "AttributionOracle"
     function: ClassVar[str] = "post"
 
+    expected: int
+    version: int
     header: Header
 
 

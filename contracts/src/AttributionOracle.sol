@@ -27,6 +27,7 @@ import {StakeVault} from "./StakeVault.sol";
 contract AttributionOracle is AccessManaged, Demands {
     uint256 public constant ANSWERS_MAX = 10_000;
     uint256 public constant CLAIMS_MAX = 200_000;
+    uint256 public constant BODY_MAX = 1 << 30; // bytes
     // Trees of a demand, beside those of Merkle; of a text: answer << 32 | leaf.
     uint8 public constant ENTRY_TREE = 5;
     uint8 public constant TOTAL_TREE = 6;
@@ -45,6 +46,7 @@ contract AttributionOracle is AccessManaged, Demands {
     event BatchFinalized(uint256 indexed id, bytes32 totalsRoot, uint256 allocated);
 
     error PendingBatch(uint256 id);
+    error Stale(uint256 next, uint32 version);
     error NotPending(uint256 id);
     error WindowOpen(uint64 deadline);
     error WindowClosed(uint64 deadline);
@@ -60,12 +62,17 @@ contract AttributionOracle is AccessManaged, Demands {
 
     // ------------------------------------------------------------ posting
 
-    function post(Header calldata header) external returns (uint256 id) {
+    /// `expected` and `version` are what the body was composed for: the batch's number and the parameters in force. Else
+    /// a transaction that is included late would post a lie that its sender never told.
+    function post(uint256 expected, uint32 version, Header calldata header) external returns (uint256 id) {
         id = batchCount;
         if (_batches[id].status == Status.Pending) revert PendingBatch(id);
+        uint32 current = PARAMETERS.current();
+        if (id + 1 != expected || current != version) revert Stale(id + 1, current);
         if (header.answerCount == 0 || header.answerCount > ANSWERS_MAX || header.claimCount > CLAIMS_MAX) {
             revert OutOfBounds();
         }
+        if (header.dataSize == 0 || header.dataSize > BODY_MAX) revert OutOfBounds();
         // The pool's root is 0 before the first batch only; then nobody has anything.
         if (header.totalsRoot == bytes32(0)) revert OutOfBounds();
         uint128 allocated = POOL.allocated();
@@ -77,14 +84,14 @@ contract AttributionOracle is AccessManaged, Demands {
         Batch storage batch = _batches[id];
         batch.header = header;
         (batch.oldRoot, batch.oldTotal) = (POOL.root(), allocated);
-        batch.version = PARAMETERS.current();
-        Parameters.Values memory p = PARAMETERS.at(batch.version);
+        batch.version = version;
+        Parameters.Values memory p = PARAMETERS.at(version);
         uint256 bond = (uint256(header.total) * p.bondBps) / BPS;
         batch.bond = uint128(bond > p.bondMin ? bond : p.bondMin);
         batch.poster = msg.sender;
         batch.deadline = uint64(block.timestamp) + p.window;
         batch.status = Status.Pending;
-        emit BatchPosted(id, msg.sender, header, batch.deadline, batch.version);
+        emit BatchPosted(id, msg.sender, header, batch.deadline, version);
         VAULT.lock(msg.sender, batch.bond);
     }
 

@@ -46,7 +46,7 @@ contract DatanetRegistry is EIP712, Demands {
     );
     uint256 public constant NAME_MAX = 64; // bytes
     uint256 public constant PENDING_MAX = 16; // shards of one Datanet that wait for their windows
-    uint256 public constant TEXT_MAX = 1 << 40; // bytes of one shard
+    uint256 public constant TEXT_MAX = 1 << 30; // bytes of one shard
     // Kinds of a conviction, beside Kind.WITHHELD.
     uint8 public constant TEXT = 1;
     uint8 public constant ORDER = 2;

@@ -35,6 +35,7 @@ contract ModelRegistry {
 
     uint256 public constant BPS = 10_000;
     uint256 public constant NAME_MAX = 64; // bytes
+    uint256 public constant WEIGHTS_MAX = 1 << 30; // bytes
     Parameters public immutable PARAMETERS;
     IDatanets public immutable DATANETS;
     address public immutable TREASURY;
@@ -66,6 +67,7 @@ contract ModelRegistry {
     error UnknownBase(bytes32 base);
     error ShardsNotFinal(uint32 have, uint32 want);
     error BadSplit(uint16 hostBps);
+    error BadSize(uint64 weightsSize);
     error BadName();
     error NameTaken(bytes32 by);
 
@@ -93,6 +95,7 @@ contract ModelRegistry {
         if (_adapters[info.adapter].owner != address(0)) revert AlreadyRegistered(info.adapter);
         if (baseOwner[info.base] == address(0)) revert UnknownBase(info.base);
         if (info.hostBps > BPS) revert BadSplit(info.hostBps);
+        if (info.weightsSize == 0 || info.weightsSize > WEIGHTS_MAX) revert BadSize(info.weightsSize);
         uint32 finals = DATANETS.finalShards(info.datanet);
         if (info.shardCount == 0 || info.shardCount > finals) revert ShardsNotFinal(finals, info.shardCount);
         _takeName(info.name, info.adapter);

@@ -29,7 +29,7 @@ import {Receipt, overlap} from "./Receipts.sol";
 /// What can be wrong with the numbers of a batch, without any text: each function proves it by a few leaves and convicts
 /// the batch, or reverts. Twin of `protocol/refute_sums.py`.
 contract SumRefutations {
-    uint256 public constant TEXT_MAX = 64 * 1024; // bytes of a prompt or an output
+    uint256 public constant TEXT_MAX = 24 * 1024; // bytes of a prompt or an output: both fit into one gossip message
     AttributionOracle public immutable ORACLE;
     IReceipts public immutable ESCROW;
 

@@ -179,7 +179,8 @@ abstract contract Court is Deploy {
     }
 
     function post(Header memory h) internal returns (uint256) {
+        (uint256 next, uint32 version) = (oracle.batchCount() + 1, parameters.current());
         vm.prank(POSTER);
-        return oracle.post(h);
+        return oracle.post(next, version, h);
     }
 }

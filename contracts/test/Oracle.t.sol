@@ -50,7 +50,7 @@ contract OracleTest is Court {
         (, Header memory h) = honest(FEE);
         post(h);
         vm.expectPartialRevert(AttributionOracle.PendingBatch.selector);
-        oracle.post(h);
+        oracle.post(2, 1, h);
     }
 
     function test_theBondIsTheTotalButAtLeastTheMinimum() public {
@@ -69,30 +69,72 @@ contract OracleTest is Court {
         Header memory h = headerOf(answerOf(10_000 ether, 10_000 ether, none), nobody, none);
         h.total += 1;
         vm.expectPartialRevert(AttributionOracle.Overallocated.selector);
-        oracle.post(h);
+        oracle.post(1, 1, h);
     }
 
     function test_emptyOrOversizedBatchesAreRefused() public {
         (, Header memory h) = honest(FEE);
         h.answerCount = 0;
         vm.expectRevert(AttributionOracle.OutOfBounds.selector);
-        oracle.post(h);
+        oracle.post(1, 1, h);
         h.answerCount = 10_001;
         vm.expectRevert(AttributionOracle.OutOfBounds.selector);
-        oracle.post(h);
+        oracle.post(1, 1, h);
         (h.answerCount, h.claimCount) = (1, 200_001);
         vm.expectRevert(AttributionOracle.OutOfBounds.selector);
-        oracle.post(h);
-        (h.claimCount, h.totalsRoot) = (0, 0);
+        oracle.post(1, 1, h);
+        (h.claimCount, h.dataSize) = (0, 0);
         vm.expectRevert(AttributionOracle.OutOfBounds.selector);
-        oracle.post(h);
+        oracle.post(1, 1, h);
+        h.dataSize = (1 << 30) + 1;
+        vm.expectRevert(AttributionOracle.OutOfBounds.selector);
+        oracle.post(1, 1, h);
+        (h.dataSize, h.totalsRoot) = (1 << 30, 0);
+        vm.expectRevert(AttributionOracle.OutOfBounds.selector);
+        oracle.post(1, 1, h);
+    }
+
+    function test_theLargestBodyIsTaken() public {
+        (, Header memory h) = honest(FEE);
+        h.dataSize = 1 << 30;
+        eq(post(h), 1, "posted");
+    }
+
+    /// Nothing that was composed for another batch, or under other parameters, is ever posted.
+    function test_aStaleBatchIsRefused() public {
+        (, Header memory h) = honest(FEE);
+        vm.startPrank(POSTER);
+        for (uint256 expected = 0; expected < 4; ++expected) {
+            if (expected == 1) continue;
+            vm.expectRevert(abi.encodeWithSelector(AttributionOracle.Stale.selector, 1, 1));
+            oracle.post(expected, 1, h);
+        }
+        vm.expectRevert(abi.encodeWithSelector(AttributionOracle.Stale.selector, 1, 1));
+        oracle.post(1, 0, h);
+        vm.expectRevert(abi.encodeWithSelector(AttributionOracle.Stale.selector, 1, 1));
+        oracle.post(1, 2, h);
+        oracle.post(1, 1, h);
+        vm.stopPrank();
+
+        parameters.propose(defaults());
+        vm.warp(block.timestamp + DELAY);
+        oracle.finalize(1);
+        vm.startPrank(POSTER);
+        vm.expectRevert(abi.encodeWithSelector(AttributionOracle.Stale.selector, 2, 2));
+        oracle.post(1, 2, h);
+        vm.expectRevert(abi.encodeWithSelector(AttributionOracle.Stale.selector, 2, 2));
+        oracle.post(2, 1, h);
+        h.total = 0;
+        oracle.post(2, 2, h);
+        vm.stopPrank();
+        eq(oracle.batchOf(2).version, 2, "version");
     }
 
     function test_withoutStakeNoBatch() public {
         (, Header memory h) = honest(FEE);
         vm.prank(CHALLENGER);
         vm.expectRevert();
-        oracle.post(h);
+        oracle.post(1, 1, h);
     }
 
     function test_onlyTheRefutationsConvict() public {
@@ -169,6 +211,33 @@ contract OracleTest is Court {
         Lie memory none;
         Answer memory a = answerOf(FEE, 10_001 ether, none);
         uint256 id = post(headerOf(a, nobody, none));
+        vm.prank(CHALLENGER);
+        sums.refuteUnfunded(id, opened(a));
+        convictedOf(id);
+    }
+
+    function sized(uint32 output, uint32 prompt) internal returns (Answer memory a, uint256 id) {
+        Lie memory none;
+        a = answerOf(FEE, FEE, none);
+        (a.receipt.outputSize, a.receipt.promptSize) = (output, prompt);
+        id = post(headerOf(a, nobody, none));
+    }
+
+    function test_theLargestTextsAreNoFraud() public {
+        (Answer memory a, uint256 id) = sized(24 * 1024, 24 * 1024);
+        vm.expectRevert(SumRefutations.NotFraud.selector);
+        sums.refuteUnfunded(id, opened(a));
+    }
+
+    function test_anOutputOfAnImpossibleSize() public {
+        (Answer memory a, uint256 id) = sized(24 * 1024 + 1, 1);
+        vm.prank(CHALLENGER);
+        sums.refuteUnfunded(id, opened(a));
+        convictedOf(id);
+    }
+
+    function test_aPromptOfAnImpossibleSize() public {
+        (Answer memory a, uint256 id) = sized(1, 24 * 1024 + 1);
         vm.prank(CHALLENGER);
         sums.refuteUnfunded(id, opened(a));
         convictedOf(id);

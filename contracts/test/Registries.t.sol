@@ -86,7 +86,13 @@ contract RegistriesTest is Deploy {
         ModelRegistry.AdapterInfo memory a = info(ADAPTER, "a", 10_001);
         vm.expectPartialRevert(ModelRegistry.BadSplit.selector);
         models.registerAdapter{value: 1 ether}(a);
-        (a.hostBps, a.shardCount) = (10_000, 11);
+        (a.hostBps, a.weightsSize) = (10_000, 0);
+        vm.expectRevert(abi.encodeWithSelector(ModelRegistry.BadSize.selector, 0));
+        models.registerAdapter{value: 1 ether}(a);
+        a.weightsSize = (1 << 30) + 1;
+        vm.expectRevert(abi.encodeWithSelector(ModelRegistry.BadSize.selector, (1 << 30) + 1));
+        models.registerAdapter{value: 1 ether}(a);
+        (a.weightsSize, a.shardCount) = (1 << 30, 11);
         vm.expectRevert(abi.encodeWithSelector(ModelRegistry.ShardsNotFinal.selector, 10, 11));
         models.registerAdapter{value: 1 ether}(a);
         a.shardCount = 0;

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from protocol import calls
-from protocol.batch import Body, Text
+from protocol.batch import Body, Header, Text
 from protocol.datanet import domain as datanet_domain
 from protocol.datanet import shard_of
 from protocol.events import BatchFinalized, BatchPosted, BatchSlashed
@@ -64,10 +64,16 @@ class Courthouse:
         scope: AbstractContextManager[None] = self.chain.env.anchor()
         return scope
 
+    def posting(self, header: Header) -> calls.PostBatch:
+        """The call that posts it now."""
+        read = self.chain.read
+        count, version = read("AttributionOracle", "batchCount"), read("Parameters", "current")
+        return calls.PostBatch(count + 1, version, header)
+
     def post(self, body: Body) -> int:
         """The number of the batch."""
         header = body.trees().header(body.encode())
-        posted = [e for e in self.send(calls.PostBatch(header)) if isinstance(e, BatchPosted)]
+        posted = [e for e in self.send(self.posting(header)) if isinstance(e, BatchPosted)]
         assert posted[0].header == header
         return posted[0].id
 

@@ -13,7 +13,6 @@ from attribution.claims import Answered
 from attribution.fraud import find_fraud
 from attribution.spans import Span
 from contracts import abi
-from protocol import calls
 from protocol.batch import Body, Text
 from protocol.claims import Claim, Entry
 from protocol.parameters import OPEN
@@ -142,7 +141,7 @@ def measure(court: Courthouse) -> dict[str, dict[str, int]]:
     world, table = court.world, dict[str, dict[str, int]]()
     with court.anchor():
         case = world.case(0, world.body(world.answered(QUESTIONS, court.paid)))
-        header = calls.PostBatch(case.trees.header(case.body.encode()))
+        header = court.posting(case.trees.header(case.body.encode()))
         court.send(header)
         table["post"] = _cost(court, header)
     for kind in REFUTATIONS:

@@ -32,7 +32,7 @@ class Desk:
 
     def opens(self, header: Header, tree: int, index: int, answer: Any) -> bool:
         with self.chain.env.anchor():
-            self.chain.send(calls.PostBatch(header), POSTER)
+            self.chain.send(calls.PostBatch(1, 1, header), POSTER)
             self.chain.send(Demand("AttributionOracle", 1, tree, index, OPEN), POSTER)
             try:
                 self.chain.send(answer, POSTER)

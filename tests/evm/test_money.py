@@ -4,6 +4,7 @@ The model is plain Python: split arithmetic of `protocol.parameters`, exact frac
 stakers' shares, the Merkle-sum tree of `protocol.sumtree`. Every rule compares what it moved.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -282,15 +283,19 @@ class Money(RuleBasedStateMachine):
         bond = max(RULES.bond_min, total * RULES.bond_bps // BPS)
         root = total_tree(new).root.hash
         if self.free[poster] < bond:
-            self.refuse(calls.PostBatch(header(root, total)), poster, "InsufficientFree")
+            self.refuse(self.posting(root, total), poster, "InsufficientFree")
             return
-        over = header(root, self.funded - self.allocated + 1)
-        self.refuse(calls.PostBatch(over), poster, "Overallocated")
-        self.send(calls.PostBatch(header(root, total)), poster)
-        self.refuse(calls.PostBatch(header(root, total)), poster, "PendingBatch")
+        self.refuse(self.posting(root, self.funded - self.allocated + 1), poster, "Overallocated")
+        self.refuse(replace(self.posting(root, total), expected=self.batches), poster, "Stale")
+        self.refuse(replace(self.posting(root, total), version=2), poster, "Stale")
+        self.send(self.posting(root, total), poster)
+        self.refuse(self.posting(root, total), poster, "PendingBatch")
         self.lock(poster, bond)
         self.batches += 1
         self.pending = (self.batches, poster, bond, new)
+
+    def posting(self, root: bytes, total: int) -> calls.PostBatch:
+        return calls.PostBatch(self.batches + 1, 1, header(root, total))
 
     @precondition(lambda self: self.pending)
     @rule()

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from protocol import calls
 from protocol.batch import Text
 from protocol.events import BatchPosted
 from protocol.merkle import CLAIM, Tree, leaf
@@ -66,7 +65,7 @@ def test_a_broken_bound_is_convicted(name: str, court: Courthouse) -> None:
     opening = ClaimOpening(0, claims[0], tuple(tree.siblings(0)))
     refutation = Shape(2, opening, case.answer(0))
     with court.anchor():
-        assert any(isinstance(e, BatchPosted) for e in court.send(calls.PostBatch(header)))
+        assert any(isinstance(e, BatchPosted) for e in court.send(court.posting(header)))
 
         slashed = court.verdict(refutation)
 

@@ -122,16 +122,18 @@ class SimChain:
         truth, header = self.truth, call.header
         if truth.pending_batch():
             raise Refused("PendingBatch")
+        number, version = len(truth.batches) + 1, truth.current_version
+        if (call.expected, call.version) != (number, version):
+            raise Refused("Stale")
         if truth.allocated + header.total > truth.funded or not header.answer_count:
             raise Refused("OutOfBounds")
         rules = truth.current
         bond = max(rules.bond_min, header.total * rules.bond_bps // 10_000)
         if truth.stakes.get(sender, 0) < bond:
             raise Refused("InsufficientFree")
-        number = len(truth.batches) + 1
         self._roots[number] = self.root
         self.locked[sender] += bond
-        version, deadline = truth.current_version, truth.time + rules.window
+        deadline = truth.time + rules.window
         return [
             events.Locked(bytes(20), sender, bond),
             events.BatchPosted(number, sender, header, deadline, version),
