@@ -1,4 +1,4 @@
-"""The whole circle in real processes: the story, kill -9 meanwhile, a second start, real clients."""
+"""The whole circle in real processes: the story under kill -9, a second start, real clients."""
 
 import json
 import os
