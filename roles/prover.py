@@ -107,7 +107,7 @@ class Prover:
             f"post/{number}/{version}/{header.data_root.hex()[:16]}/{ledger.time // RETRY_SECONDS}"
         )
         ports.store.write({POSTING: key.encode()}, sync=True)
-        await ports.chain.intend(key, PostBatch(header))
+        await ports.chain.intend(key, PostBatch(number, version, header))
         self.trouble.clear()
         return True
 
