@@ -60,7 +60,7 @@ def read_adapter(data: bytes, adapter_id: bytes, shapes: Shapes) -> Adapter:
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise Refused(f"the adapter is not valid safetensors: {error}") from None
-    halves = _halves(tensors, shapes, rank)
+    halves = _halves(dict(sorted(tensors.items())), shapes, rank)
     named = {layer.rsplit(".", 1)[-1] for layer in halves}
     if named != targets:
         raise Refused(f"target_modules says {sorted(targets)}, the weights are of {sorted(named)}")

@@ -55,7 +55,7 @@ def test_a_version_binds_from_its_time_on_and_the_first_at_once() -> None:
     assert (ledger.current_version, ledger.current) == (1, RULES)
     ledger.begin(6, 1_000)
     assert (ledger.current_version, ledger.current) == (2, later)
-    assert ledger.parameters_of(1) == RULES, "old batches are judged by it for ever"
+    assert ledger.parameters[1] == RULES, "old batches are judged by it for ever"
 
 
 # ---------------------------------------------------------------- datanets
