@@ -9,7 +9,7 @@ import trio
 from datanet.build import build_shard
 from datanet.screen import Accepted, Known, Offer, Rejected, Rule, screen
 from protocol.calls import CreateDatanet, FinalizeShard, PublishShard
-from protocol.datanet import decode_table, domain
+from protocol.datanet import Shard, decode_table, domain
 from protocol.errors import Refused, Temporary
 from protocol.ledger import Ledger, ShardRecord, Status
 from protocol.messages import Message
@@ -111,8 +111,7 @@ class Curator:
             built = await ports.compute(build_shard, fresh)
             await ports.bodies.offer(built.shard.text, built.text)
             await ports.bodies.offer(built.shard.table, built.table)
-            place = len(ports.chain.ledger.publications)
-            key = f"publish/{datanet}/{place}/{built.shard.text_root.hex()[:16]}"
+            key = _publication(ports, datanet, built.shard)
             mark = key.encode() + b"\0" + built.shard.text_root
             ports.store.write({PUBLISHING + datanet.to_bytes(4, "big"): mark}, sync=True)
             await ports.chain.intend(key, PublishShard(datanet, built.shard))
@@ -129,6 +128,15 @@ class Curator:
         unseen = outcome and outcome.succeeded and root not in {r.shard.text_root for r in rows}
         if ports.chain.pending(key) or unseen:
             raise Refused(f"a shard of datanet {datanet} is being published, ask again later")
+
+
+def _publication(ports: Ports, datanet: int, shard: Shard) -> str:
+    """The key of the intent: the same for the same shard at the same place, until it is refused."""
+    place = len(ports.chain.ledger.publications)
+    stem, attempt = f"publish/{datanet}/{place}/{shard.text_root.hex()[:16]}", 0
+    while (ended := ports.chain.outcome(f"{stem}/{attempt}")) and not ended.succeeded:
+        attempt += 1
+    return f"{stem}/{attempt}"
 
 
 def require_live(ports: Ports) -> None:
@@ -148,8 +156,9 @@ def own_shards(ports: Ports) -> list[ShardRecord]:
 def pending_of(ports: Ports, datanet: int) -> dict[bytes, Accepted]:
     """What this curator accepted, by content root, in the order in which it came."""
     rows = ports.store.scan(_key(datanet, b""))
-    arrived = sorted((value[:ARRIVAL], Accepted.decode(value[ARRIVAL:])) for _, value in rows)
-    return {item.contribution.content_root: item for _, item in arrived}
+    arrived = sorted((value for _, value in rows), key=lambda value: value[:ARRIVAL])
+    items = [Accepted.decode(value[ARRIVAL:]) for value in arrived]
+    return {item.contribution.content_root: item for item in items}
 
 
 async def published_texts(ports: Ports, datanet: int, *statuses: Status) -> dict[bytes, Known]:
