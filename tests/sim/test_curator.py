@@ -280,6 +280,8 @@ def test_what_is_accepted_is_published_and_becomes_final() -> None:
     (row,) = office.chain.standing()
     texts = office.node.held[row.shard.text_root].split(b"\xff")[1:]
     assert [text.decode() for text in texts] == TEXTS, "who came first stands first"
+    outcomes = office.node.intents.values()
+    assert all(outcome and outcome.succeeded for outcome in outcomes), "nothing was sent too early"
 
 
 def test_texts_that_come_while_a_shard_is_on_its_way_wait_for_the_next() -> None:
@@ -425,6 +427,39 @@ def test_what_a_slashed_shard_held_is_published_again(shards: int) -> None:
     office = Office(faults=Faults()).run(script)
     check(office, TEXTS[: 2 * shards], slashed=1)
     assert len(office.chain.truth.publications) == shards + 1
+
+
+def test_a_text_is_kept_until_its_own_shard_is_final() -> None:
+    """When the first shard is final, the second can still be slashed."""
+
+    async def script(office: Office) -> None:
+        for number in range(2):
+            await give(office, TEXTS[number])
+            await office.curator.publish(office.ports, 1)
+            await until(office, lambda n=number: len(office.ledger.shards.get(1, [])) > n)
+            await trio.sleep(PARAMETERS.datanet_window / 2)
+        await until(office, lambda: office.chain.standing()[0].status is Status.FINAL)
+        await until(office, lambda: len(pending_of(office.ports, 1)) < 2)
+        office.chain.submit(address_of(STRANGER), "slash", Slash(1, 1), {})
+        await until(office, lambda: len(office.chain.standing()) < 2)
+        await publish_until(office, TEXTS[:2])
+
+    check(Office(faults=Faults()).run(script), TEXTS[:2], slashed=1)
+
+
+def test_shards_of_the_same_place_in_two_datanets_both_become_final() -> None:
+    async def script(office: Office) -> None:
+        await office.curator.create(office.ports, "verses")
+        await until(office, lambda: len(office.ledger.datanets) > 2)
+        for datanet in (1, 3):
+            await office.curator.accept(office.ports, office.offer(TEXTS[datanet], 1, datanet))
+            await office.curator.publish(office.ports, datanet)
+        await until(office, lambda: office.ledger.final_shards(1))
+        await until(office, lambda: office.ledger.final_shards(3))
+        await until(office, lambda: not list(office.disk.scan(PREFIX)))
+
+    office = Office().run(script)
+    check(office, [TEXTS[1]])
 
 
 def test_only_the_curator_of_a_known_datanet_accepts() -> None:
