@@ -1,10 +1,9 @@
 """The curator's routes: contributors send texts, the operator publishes them as a shard."""
 
 import base64
-import binascii
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -16,7 +15,15 @@ from protocol.ledger import Ledger, Status
 from roles.curator import Curator, pending_of
 from roles.ports import Ports
 
+NAME_MAX = 64  # bytes, as the contract counts them
 Hex32 = Annotated[str, Field(pattern=r"^(0x)?[0-9a-fA-F]{64}$")]
+
+
+def _short(name: str) -> str:
+    size = len(name.encode())
+    if size > NAME_MAX:
+        raise ValueError(f"{size} bytes, limit is {NAME_MAX}")
+    return name
 
 
 class Body(BaseModel):
@@ -24,7 +31,7 @@ class Body(BaseModel):
 
 
 class NewDatanet(Body):
-    name: str = Field(min_length=1, max_length=64)
+    name: Annotated[str, Field(min_length=1), AfterValidator(_short)]
 
 
 class NewContribution(Body):
@@ -60,7 +67,7 @@ class NewContribution(Body):
             return self.text.encode()
         try:
             return base64.b64decode(self.data or "", validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # `binascii.Error` is one, a letter beyond ASCII another
             raise Malformed(f"data: not base64: {error}") from None
 
 
