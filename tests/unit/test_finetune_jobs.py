@@ -1,6 +1,8 @@
 """A fine-tuning job is kept, worked off after any crash, and registered once."""
 
 import json
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from node.compute import Compute
 from protocol import events as e
 from protocol.calls import RegisterAdapter
 from protocol.datanet import Shard, datanet_root
@@ -18,7 +21,7 @@ from protocol.errors import Refused, Temporary
 from protocol.ledger import Ledger
 from protocol.merkle import BODY, Commitment, byte_root
 from protocol.parameters import Parameters
-from roles.finetune import PREFIX, Finetunes, Job
+from roles.finetune import PREFIX, RETRY_SECONDS, Finetunes, Job
 from roles.ports import Ports
 from tests.courtroom import shards
 from tests.sim.chain import SimOutcome
@@ -28,6 +31,7 @@ from tests.unit.test_shard_fraud import REGISTRY
 BASE = b"\xba" * 32
 BOOKS = shards(REGISTRY)  # two final shards
 FEE = 77
+US = Signer(b"\x07" * 32)
 
 
 class Crash(Exception):
@@ -61,6 +65,8 @@ class Chain:
     intents: dict[str, RegisterAdapter] = field(default_factory=dict)
     refuses: str = ""
     dies: bool = False
+    live: bool = True
+    owner: bytes = US.address
 
     async def intend(self, key: str, call: Any) -> None:
         await trio.lowlevel.checkpoint()
@@ -86,7 +92,7 @@ class Chain:
             if call.adapter not in self.ledger.adapters and not self.refuses:
                 self.ledger.apply(
                     e.AdapterRegistered(
-                        call.adapter, call.base, bytes(20), call.datanet, call.shard_count,
+                        call.adapter, call.base, self.owner, call.datanet, call.shard_count,
                         call.weights_root, call.weights_size, call.config_hash,
                         call.manifest_hash, call.host_bps, call.name,
                     )
@@ -100,12 +106,16 @@ class Factory:
     runs: list[tuple[list[str], Any]] = field(default_factory=list)
     differs: bool = False  # another machine, another float
     fails: Exception | None = None
+    outs: list[Path] = field(default_factory=list)
+    block: Callable[[Callable[[], bool]], None] = lambda should_stop: None
 
     def train(
         self, base: Path, texts: list[str], out: Path, *, source: Any, recipe: Any,
-        progress: Callable[[int, int, float], None],
+        progress: Callable[[int, int, float], None], should_stop: Callable[[], bool],
     ) -> Any:  # fmt: skip
         self.runs.append((texts, source))
+        self.outs.append(out)
+        self.block(should_stop)
         if self.fails:
             raise self.fails
         progress(recipe["steps"], recipe["steps"], float("nan"))
@@ -124,6 +134,7 @@ class Shop:
         self.folder, self.disk, self.factory = folder, Disk(), Factory()
         self.held: dict[bytes, bytes] = {}
         self.missing = False
+        self.compute: Any = inline
         ledger = Ledger()
         ledger.apply(e.ParametersProposed(1, 0, Parameters(model_fee=FEE)))
         self.shards = [self.publish(ledger, number, *book) for number, book in enumerate(BOOKS)]
@@ -146,7 +157,7 @@ class Shop:
         )  # fmt: skip
         self.ports = Ports(
             gossip=None, bodies=self, chain=self.chain, store=self.disk,  # type: ignore[arg-type]
-            signer=Signer(b"\x07" * 32), compute=inline, clock=self,
+            signer=US, compute=self.compute, clock=self,
         )  # fmt: skip
 
     async def fetch(self, commitment: Commitment) -> bytes:
@@ -249,7 +260,7 @@ async def test_the_same_name_is_the_same_job(shop: Shop) -> None:
 
 @pytest.mark.parametrize("differs", [False, True])
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("dies_at", [1, 2, 3, "intent"])
+@pytest.mark.parametrize("dies_at", [1, 2, 3, 4, "intent"])
 async def test_a_crash_anywhere_registers_one_adapter(
     shop: Shop, dies_at: Any, after: bool, differs: bool
 ) -> None:
@@ -306,16 +317,126 @@ async def test_a_refused_registration_is_told(shop: Shop) -> None:
     assert "NameTaken" in shop.seen()["cat"].error
 
 
-async def test_bodies_that_nobody_has_end_the_role_until_they_are_there(shop: Shop) -> None:
+async def test_what_is_temporary_is_told_and_tried_again_and_does_not_stop_the_host(
+    shop: Shop, autojump_clock: trio.testing.MockClock
+) -> None:
     shop.missing = True
     shop.jobs.submit(shop.ports, job())
-    with pytest.raises(ExceptionGroup) as caught:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shop.jobs.run, shop.ports)
+        await trio.sleep(1)
+        assert (shop.seen()["cat"].status, shop.seen()["cat"].error) == (
+            "queued", "no peer has the body",
+        )  # fmt: skip
+        shop.missing, shop.factory.fails = False, OSError(28, "No space left on device")
+        await trio.sleep(RETRY_SECONDS)
+        assert "No space left" in shop.seen()["cat"].error
+        shop.factory.fails = None
+        await trio.sleep(RETRY_SECONDS)
+        nursery.cancel_scope.cancel()
+    assert (shop.seen()["cat"].status, shop.seen()["cat"].error) == ("succeeded", "")
+
+
+async def test_what_failed_may_be_asked_for_again(shop: Shop) -> None:
+    shop.factory.fails = Refused("3 tokens are too few to train on")
+    shop.jobs.submit(shop.ports, job())
+    await shop.work()
+    shop.factory.fails = None
+    assert shop.jobs.submit(shop.ports, job(shards=2)) == job(shards=2)
+    await shop.work()
+    assert shop.seen()["cat"].status == "succeeded"
+
+
+async def test_a_refused_registration_succeeds_when_it_is_asked_for_later(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.chain.refuses = "TooPoor"
+    shop.jobs.submit(shop.ports, job())
+    await shop.work()
+    (first,) = shop.chain.intents
+    shop.jobs.submit(shop.ports, job())
+    monkeypatch.setattr(shop.chain, "outcome", lambda key: (
+        SimOutcome(False, reason="TooPoor") if key == first else None
+    ))  # fmt: skip
+    shop.chain.refuses = ""
+    shop.chain.ledger.time += 1_000
+    await shop.work()
+    assert shop.seen()["cat"].status == "succeeded"
+    assert len(shop.chain.intents) == 2
+
+
+@pytest.mark.parametrize(("owner", "name"), [(b"\x66" * 20, "cat"), (US.address, "lion")])
+async def test_weights_that_are_registered_otherwise_are_no_success(
+    shop: Shop, owner: bytes, name: str
+) -> None:
+    shop.chain.owner = owner
+    intend = shop.chain.intend
+
+    async def otherwise(key: str, call: Any) -> None:
+        await intend(key, replace(call, name=name))
+
+    shop.chain.intend = otherwise  # type: ignore[method-assign]
+    shop.jobs.submit(shop.ports, job())
+    await shop.work()
+    assert shop.seen()["cat"].status == "failed"
+    assert ("0x6666" in shop.seen()["cat"].error) == (owner != US.address)
+
+
+async def test_what_is_trained_and_kept_is_not_trained_again(shop: Shop) -> None:
+    shop.disk.dies_at, shop.disk.after = 2, True  # before the chain is asked
+    shop.jobs.submit(shop.ports, job())
+    with pytest.raises(ExceptionGroup):
         await shop.work()
-    assert caught.group_contains(Temporary)
+    assert not shop.chain.intents
+    shop.start()
+    await shop.work()
+    assert len(shop.factory.runs) == len(shop.chain.intents) == 1
+
+
+async def test_a_name_leads_into_no_folder_but_the_jobs_own(shop: Shop) -> None:
+    for name in ("..", "../../etc", "."):
+        shop.jobs.submit(shop.ports, job(name))
+    await shop.work()
+    assert {out.parent for out in shop.factory.outs} == {shop.folder / "finetunes"}
+    assert len(set(shop.factory.outs)) == 3
+    assert not any("." in out.name for out in shop.factory.outs)
+
+
+async def test_a_cancelled_training_is_stopped_and_waited_for(shop: Shop) -> None:
+    """In a thread, as the node's compute leaves one alone that is cancelled."""
+    began, ended = threading.Event(), threading.Event()
+
+    def block(should_stop: Callable[[], bool]) -> None:
+        began.set()
+        while not should_stop():
+            time.sleep(0.001)
+        ended.set()
+        raise Temporary("stopped")
+
+    shop.factory.block, shop.compute = block, Compute()
+    shop.start()
+    shop.jobs.submit(shop.ports, job())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shop.jobs.run, shop.ports)
+        await trio.to_thread.run_sync(began.wait, 20)
+        nursery.cancel_scope.cancel()
+    assert ended.is_set()
     assert shop.seen()["cat"].status == "running"
 
-    shop.missing = False
+
+async def test_nothing_is_trained_before_the_chain_is_followed(shop: Shop) -> None:
+    shop.chain.live, looks = False, []
+
+    async def sleep(seconds: float) -> None:
+        looks.append(len(shop.factory.runs))
+        await trio.lowlevel.checkpoint()
+        shop.chain.live = len(looks) > 2
+        shop.chain.confirm()
+
+    shop.sleep = sleep  # type: ignore[method-assign]
+    shop.jobs.submit(shop.ports, job())
     await shop.work()
+    assert looks[:3] == [0, 0, 0]
     assert shop.seen()["cat"].status == "succeeded"
 
 
