@@ -357,7 +357,7 @@ async def pay_out(stage: Stage) -> dict[str, Any]:
     """Claim for everybody, then say who got what and why, and check the sum."""
     url = stage.folder.url(_name(stage, "validator"))
     ids = [0, *sorted(stage.names)]
-    rewards = [await stage.client.get(f"{url}/v1/rewards/{who}") for who in ids]
+    rewards = await _rewards(stage, url, ids)
     proofs = tuple(
         calls.RewardProof(who, int(row["cumulative"]), _proof(row["proof"]))
         for who, row in zip(ids, rewards, strict=True)
@@ -374,6 +374,15 @@ async def pay_out(stage: Stage) -> dict[str, Any]:
     stage.show.paid(paid)
     stage.show.sums(sums)
     return {"paid": paid, "sums": sums}
+
+
+async def _rewards(stage: Stage, url: str, ids: list[int]) -> list[Any]:
+    """What the node says that everybody earned, once it has seen the batch that we saw final."""
+    while True:
+        rows = [await stage.client.get(f"{url}/v1/rewards/{who}") for who in ids]
+        if sum(int(row["cumulative"]) for row in rows) == stage.desk.ledger.allocated:
+            return rows
+        await trio.sleep(PAUSE_SECONDS)
 
 
 def _claimed(stage: Stage, expected: Mapping[int, int]) -> bool:
