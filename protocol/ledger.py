@@ -83,6 +83,14 @@ class BatchRecord:
     convicted_of: int = 0  # a `protocol.court.Kind`, once slashed
 
 
+@dataclass(frozen=True, slots=True)
+class DemandRecord:
+    """An open demand for a leaf: who asked, and when who is silent can be convicted."""
+
+    by: bytes
+    until: int
+
+
 @dataclass
 class Ledger:
     """Mutable only by `apply`; after a reorg it is thrown away and folded again."""
@@ -110,6 +118,8 @@ class Ledger:
     stakes: dict[bytes, int] = field(default_factory=dict)  # free stake, in wei
     effective: dict[int, int] = field(default_factory=dict)  # parameter version -> time
     last_post: int = 0  # time of the newest batch
+    # Open ones, by (contract, subject, tree, index); they end with an answer or their subject.
+    demands: dict[tuple[str, int, int, int], DemandRecord] = field(default_factory=dict)
 
     def by_role(self, role: RoleBit) -> Iterator[NodeRecord]:
         return (node for node in self.nodes.values() if node.roles & role)
@@ -157,6 +167,7 @@ class Ledger:
     def _shard(self, event: Any, status: Status) -> None:
         rows = self.shards[event.datanet]
         rows[event.index] = replace(rows[event.index], status=status)
+        self._close("DatanetRegistry", rows[event.index].publication)
 
     def _published(self, event: e.ShardPublished) -> None:
         shard = Shard(event.text_root, event.document_root, event.text_size, event.document_count)
@@ -221,6 +232,7 @@ class Ledger:
     def _batch_slashed(self, event: e.BatchSlashed) -> None:
         row = self.batches[event.id]
         self.batches[event.id] = replace(row, status=Status.SLASHED, convicted_of=event.kind)
+        self._close("AttributionOracle", event.id)
 
     def _batch_final(self, event: e.BatchFinalized) -> None:
         self._set_batch_status(event.id, Status.FINAL)
@@ -228,6 +240,19 @@ class Ledger:
 
     def _set_batch_status(self, batch: int, status: Status) -> None:
         self.batches[batch] = replace(self.batches[batch], status=status)
+        self._close("AttributionOracle", batch)
+
+    def _demanded(self, event: e.OpeningDemanded) -> None:
+        key = event.contract, event.subject, event.tree, event.index
+        self.demands[key] = DemandRecord(event.by, event.until)
+
+    def _settled(self, event: e.OpeningAnswered | e.DemandRefunded) -> None:
+        self.demands.pop((event.contract, event.subject, event.tree, event.index), None)
+
+    def _close(self, contract: str, subject: int) -> None:
+        """Nothing is demanded any more of a subject that is decided."""
+        for key in [key for key in self.demands if key[:2] == (contract, subject)]:
+            del self.demands[key]
 
     def _proposed(self, event: e.ParametersProposed) -> None:
         self.parameters[event.version] = event.values
@@ -260,5 +285,8 @@ class Ledger:
         e.BatchPosted: _posted,
         e.BatchSlashed: _batch_slashed,
         e.BatchFinalized: _batch_final,
+        e.OpeningDemanded: _demanded,
+        e.OpeningAnswered: _settled,
+        e.DemandRefunded: _settled,
         e.ParametersProposed: _proposed,
     }
