@@ -39,7 +39,7 @@ async def build_host(settings: Settings, ports: Ports) -> tuple[Host, list[BaseR
         base_dir=table.base_model,
         folder=settings.data_dir / "finetunes",
     )
-    host = Host(serving, finetunes, base_name=_name(settings, base))
+    host = Host(serving, finetunes, _name(settings, base), table.adapter_bytes_max)
     return host, [*openai.routes(serving), *finetuning.routes(finetunes, ports)]
 
 

@@ -221,7 +221,7 @@ class Node:
 
                 host, routes = await build_host(self.settings, ports)
                 self.routes += routes
-                self.trouble.append(lambda: list(host.refused.values()))
+                self.trouble.append(lambda: _told("host", host.trouble))
                 return host
             case _:
                 raise AssertionError(name)

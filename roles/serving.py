@@ -55,6 +55,15 @@ class Serving:
     def address(self) -> bytes:
         return self.ports.signer.address
 
+    @property
+    def answered(self) -> int:
+        """How many answers there are; their numbers lead to them."""
+        return self._nonce
+
+    def said(self, number: int) -> PaidAnswer | None:
+        value = self.ports.store.get(_said_key(number))
+        return PaidAnswer.decode(value) if value is not None else None
+
     def models(self) -> Sequence[Card]:
         return [
             Card(name=row.name, adapter=row.adapter, base=row.base, price=self.price, created=at)
@@ -168,7 +177,7 @@ class Serving:
         """Write an account, and the answer that changed it, in one synced batch."""
         puts = {ACCOUNT + payer + adapter: account.encode()}
         if said is not None:
-            puts[SAID + said.receipt.nonce.to_bytes(8, "big")] = said.encode()
+            puts[_said_key(said.receipt.nonce)] = said.encode()
         self.ports.store.write(puts, sync=True)
         self._accounts[payer + adapter] = account
 
@@ -206,6 +215,10 @@ class Serving:
     def drop(self, payer: bytes, adapter: bytes, worst: int) -> None:
         """An answer ended without a receipt: nobody pays for it."""
         self._accounts[payer + adapter] = self.account(payer, adapter).release(worst)
+
+
+def _said_key(number: int) -> bytes:
+    return SAID + number.to_bytes(8, "big")
 
 
 @dataclass
