@@ -10,10 +10,11 @@ from datanet.build import build_shard
 from datanet.screen import Accepted, Known, Offer, Rejected, Rule, screen
 from protocol.calls import CreateDatanet, FinalizeShard, PublishShard
 from protocol.datanet import Shard, decode_table, domain
-from protocol.errors import Refused, Temporary
+from protocol.errors import Malformed, Refused, Temporary
 from protocol.ledger import Ledger, ShardRecord, Status
 from protocol.messages import Message
 from protocol.signature import Domain
+from roles.demands import answer_shard_demands
 from roles.intents import pursue
 from roles.ports import Ports
 
@@ -36,6 +37,7 @@ class Curator:
         async with ports.chain.heads() as heads:
             async for _ in heads:
                 await self._finalize(ports)
+                await self._answer_demands(ports)
                 final = [row for row in own_shards(ports) if row.status is Status.FINAL]
                 if len(final) != forgotten and await self._forget(ports, final):
                     forgotten = len(final)
@@ -46,6 +48,13 @@ class Curator:
             if row.status is Status.PENDING and ports.chain.ledger.time >= row.deadline:
                 call = FinalizeShard(row.datanet, row.index)
                 await pursue(ports, f"finalize-shard/{row.publication}", call, RETRY_SECONDS)
+
+    async def _answer_demands(self, ports: Ports) -> None:
+        """Who does not open what is demanded of his shard loses its bond."""
+        try:
+            await answer_shard_demands(ports, own_shards(ports))
+        except (Temporary, Malformed) as error:
+            self.trouble["demands"] = str(error)
 
     async def _forget(self, ports: Ports, final: Sequence[ShardRecord]) -> bool:
         """Drop what final shards hold; the texts of a slashed one can be published again."""

@@ -1,5 +1,6 @@
 """Prover: works out whose data shaped each paid answer, posts the claims with a bond, finalizes."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -18,6 +19,7 @@ from protocol.parameters import Parameters
 from roles.answers import Answers
 from roles.batches import FinalBodies, Taken
 from roles.corpora import Corpora
+from roles.demands import answer_demands, own_case
 from roles.intents import pursue
 from roles.ports import Ports
 
@@ -52,6 +54,7 @@ class Prover:
                 async for _ in heads:
                     self.answers.admit(ports)
                     await self._finalize(ports)
+                    await self._answer_demands(ports)
                     news = self._news(ports)
                     if news != seen and await self._try_to_post(ports):
                         seen = news
@@ -72,6 +75,13 @@ class Prover:
             await pursue(
                 ports, f"finalize/{batch.batch}", FinalizeBatch(batch.batch), RETRY_SECONDS
             )
+
+    async def _answer_demands(self, ports: Ports) -> None:
+        """Who does not open what is demanded of his batch loses its bond."""
+        try:
+            await answer_demands(ports, functools.partial(own_case, ports))
+        except (Temporary, Malformed) as error:
+            self.trouble["demands"] = str(error)
 
     async def _try_to_post(self, ports: Ports) -> bool:
         """Whether there is nothing more to do for now."""

@@ -22,6 +22,7 @@ from roles.answers import Answers, receipt_domain
 from roles.batches import FinalBodies, Taken, fetch_body
 from roles.corpora import Corpora
 from roles.curator import datanet_domain
+from roles.demands import claim_unanswered, demand_withheld, demand_withheld_shard
 from roles.intents import pursue, refused
 from roles.ports import Ports
 
@@ -59,6 +60,7 @@ class Validator:
         for shard in pending_shards(ledger):
             await self._try(f"shard {shard.datanet}/{shard.index}", self._audit, ports, shard)
         await self._convict_hosts(ports)
+        await self._try("demands", claim_unanswered, ports)
 
     async def _try(self, name: str, look: Callable[..., Awaitable[None]], *about: object) -> None:
         try:
@@ -76,6 +78,7 @@ class Validator:
                 found = await self._find(ports, batch)
             except (Temporary, Malformed):
                 await self._say(ports, batch, Finding.CANNOT_TELL)
+                await demand_withheld(ports, batch)
                 raise
         if found is None:
             await self._say(ports, batch, Finding.VALID)
@@ -142,7 +145,11 @@ class Validator:
             return
         ledger = ports.chain.ledger
         rows = list(ledger.shards[row.datanet][: row.index])
-        held = await self.corpora.shard(ports, row.shard)
+        try:
+            held = await self.corpora.shard(ports, row.shard)
+        except Temporary:
+            await demand_withheld_shard(ports, row)
+            raise
         before = [(await self.corpora.shard(ports, other.shard)).documents for other in rows]
         shard = Examined(row.datanet, row.index, held.text, held.documents)
         where, signers = datanet_domain(ledger), dict(ledger.signers)
