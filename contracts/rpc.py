@@ -8,7 +8,9 @@ from typing import Any, Final, Protocol
 
 import httpx
 import trio
+from pydantic_core import from_json
 
+from contracts.bindings import reason
 from protocol.errors import Malformed, Refused, Temporary
 
 CALL_SECONDS_MAX: Final = 20.0
@@ -20,8 +22,6 @@ REASON_BYTES_MAX: Final = 4096
 REVERTED: Final = 3
 LIMIT_EXCEEDED: Final = -32005
 INTERNAL_ERROR: Final = -32603
-ERROR_SELECTOR: Final = bytes.fromhex("08c379a0")
-PANIC_SELECTOR: Final = bytes.fromhex("4e487b71")
 
 
 class Rejected(Refused):
@@ -77,7 +77,7 @@ class Rpc:
             if not isinstance(answers, list):
                 _result(answers, None)
                 raise Malformed("the node did not answer a batch with a batch")
-            by_id = {a.get("id"): a for a in answers if isinstance(a, dict)}
+            by_id = {a.get("id"): a for a in answers if isinstance(a, dict) and _is_id(a.get("id"))}
             results += [_result(by_id.get(request["id"]), request["id"]) for request in requests]
         return results
 
@@ -95,15 +95,16 @@ class Rpc:
                 body = await self._read(json.dumps(request).encode())
         except trio.TooSlowError as error:
             raise Temporary(f"no answer from {self._url} in {self._seconds_max:g} s") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise Temporary(f"cannot reach {self._url}: {error or type(error).__name__}") from error
         try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as error:
+            return from_json(body)  # bounds the depth, whatever Python's recursion limit
+        except ValueError as error:
             raise Malformed(f"{self._url} did not answer with JSON") from error
 
     async def _read(self, content: bytes) -> bytes:
-        headers = {"content-type": "application/json"}
+        # not compressed: what comes is what is counted
+        headers = {"content-type": "application/json", "accept-encoding": "identity"}
         request = self._client.stream("POST", self._url, content=content, headers=headers)
         async with request as response:
             if response.status_code >= 500 or response.status_code == 429:
@@ -111,7 +112,7 @@ class Rpc:
             if response.status_code != 200:
                 raise Malformed(f"{self._url} answered HTTP {response.status_code}")
             body = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > ANSWER_BYTES_MAX:
                     raise Malformed(f"{self._url} answered with over {ANSWER_BYTES_MAX} bytes")
@@ -155,23 +156,12 @@ def hexadecimal(value: bytes) -> str:
     return "0x" + value.hex()
 
 
-def revert_reason(returned: bytes) -> str:
-    """Text of Error(string), the code of Panic(uint256), or the bytes in hex for a custom error."""
-    if returned[:4] == PANIC_SELECTOR and len(returned) == 36:
-        return f"panic 0x{int.from_bytes(returned[4:], 'big'):02x}"
-    if returned[:4] == ERROR_SELECTOR and len(returned) >= 68:
-        length = int.from_bytes(returned[36:68], "big")
-        if length <= min(len(returned) - 68, REASON_BYTES_MAX):
-            return returned[68 : 68 + length].decode("utf-8", "replace")
-    return hexadecimal(returned[:REASON_BYTES_MAX])
-
-
 def _result(answer: Any, identity: int | None) -> Any:
     if not isinstance(answer, dict):
         raise Malformed("the node did not answer a call of the batch")
     error = answer.get("error")
     if error is None:
-        if answer.get("id") != identity or "result" not in answer:
+        if not _is_id(answer.get("id")) or answer["id"] != identity or "result" not in answer:
             raise Malformed("the node answered another call, or without a result")
         return answer["result"]
     fields = error if isinstance(error, dict) else {}
@@ -180,10 +170,15 @@ def _result(answer: Any, identity: int | None) -> Any:
         raise Malformed("the node answered with an error of no known form")
     if code == REVERTED or (isinstance(returned, str) and "revert" in message):
         raw = data(returned) if isinstance(returned, str) else b""
-        raise Reverted(f"reverted: {revert_reason(raw)}" if raw else message, raw)
+        raise Reverted(f"reverted: {reason(raw[:REASON_BYTES_MAX])}" if raw else message, raw)
     if code == INTERNAL_ERROR:
         raise Temporary(f"the node failed: {message}")
     raise Rejected(code, message)
+
+
+def _is_id(value: Any) -> bool:
+    """Ours are whole numbers; others may not even be keys, and True is 1."""
+    return type(value) is int
 
 
 def _groups(

@@ -1,5 +1,6 @@
 """The JSON-RPC client: each way to fail becomes the error that says what to do about it."""
 
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -8,22 +9,21 @@ import httpx
 import pytest
 import trio
 
-from contracts.rpc import BATCH_MAX, Rejected, Reverted, Rpc, data, number, revert_reason
+from contracts import abi
+from contracts.rpc import BATCH_MAX, Rejected, Reverted, Rpc, data, number
 from protocol.errors import Malformed, NodeError, Temporary
 
 Answer = Callable[[Any], httpx.Response]
-NO = (
-    bytes.fromhex("08c379a0")
-    + (32).to_bytes(32, "big")
-    + (2).to_bytes(32, "big")
-    + b"no"
-    + bytes(30)
+NO = "0x08c379a0" + f"{32:064x}{2:064x}" + b"no".hex() + "00" * 30
+INSUFFICIENT = next(
+    e for e in abi.artifact("InferenceEscrow").errors.values() if e["name"] == "Insufficient"
 )
 
 
 async def ask(answer: Answer, *, batch: int = 0) -> Any:
     async def reply(request: httpx.Request) -> httpx.Response:
-        return answer(json.loads(request.content))
+        told = answer(json.loads(request.content))
+        return httpx.Response(told.status_code, stream=httpx.ByteStream(told.content))
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(reply)) as client:
         rpc = Rpc(client, "http://node")
@@ -71,7 +71,7 @@ async def test_batches_are_cut_and_put_in_order() -> None:
         (lambda a: httpx.Response(200, json={"id": a["id"], "error": 7}), Malformed, "error"),
         (error(-32603, "oops"), Temporary, "oops"),
         (error(-32000, "nonce too low"), Rejected, "nonce too low"),
-        (error(3, "execution reverted", data="0x" + NO.hex()), Reverted, "reverted: no"),
+        (error(3, "execution reverted", data=NO), Reverted, "reverted: Error"),
         (error(-32000, "execution reverted", data="0x12345678"), Reverted, "0x12345678"),
     ],
 )
@@ -122,11 +122,69 @@ def test_values_that_are_none_are_malformed() -> None:
             data(value, 2)
 
 
-def test_revert_reasons() -> None:
-    """Text, panic code, or the bytes; lengths that lie are not believed."""
-    lying = NO[:36] + (2**200).to_bytes(32, "big") + NO[68:]
+async def test_a_revert_says_its_error_by_name() -> None:
+    """A custom error of ours is named, with its values; foreign bytes are shown, but not all."""
+    insufficient = "0x" + abi.selector(INSUFFICIENT).hex() + f"{1:064x}{2:064x}"
 
-    assert revert_reason(NO) == "no"
-    assert revert_reason(bytes.fromhex("4e487b71") + (17).to_bytes(32, "big")) == "panic 0x11"
-    assert revert_reason(lying) == "0x" + lying.hex()
-    assert revert_reason(b"") == "0x"
+    assert await refusal(insufficient) == "reverted: Insufficient(have=1, want=2)"
+    assert await refusal(NO) == "reverted: Error(message=no)"
+    assert await refusal("0x4e487b71" + f"{17:064x}") == "reverted: Panic(code=17)"
+    assert await refusal(NO[:74] + "ff" * 32 + NO[138:]) == "reverted: Error, malformed"
+    assert len(await refusal("0x99" + "00" * 10**6)) < 10_000
+    assert await refusal("0x") == "execution reverted"
+
+
+async def refusal(returned: str) -> str:
+    with pytest.raises(Reverted) as caught:
+        await ask(error(3, "execution reverted", data=returned))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("identity", [{}, [], [1], "1", None, 1.0, True, 10**300])
+async def test_answers_with_other_ids_than_ours_are_malformed(identity: Any) -> None:
+    """Not even hashable, or equal to ours and yet another."""
+
+    def single(asked: Any) -> httpx.Response:
+        return httpx.Response(200, json={"id": identity, "result": 1})
+
+    def several(asked: Any) -> httpx.Response:
+        return httpx.Response(200, json=[{"id": identity, "result": 1}])
+
+    with pytest.raises(Malformed):
+        await ask(single)
+    with pytest.raises(Malformed):
+        await ask(several, batch=1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 10_000, b'{"id":1,"result":' * 5_000, b"\xff", b"9" * 5_000, b'"\\ud800"', b""],
+)
+async def test_no_json_is_malformed(content: bytes) -> None:
+    """Also when it nests deeper than a stack, which a library's recursion limit would allow."""
+    with pytest.raises(Malformed, match="JSON"):
+        await ask(lambda _: httpx.Response(200, content=content))
+
+
+async def test_nothing_is_decompressed() -> None:
+    """A node that compresses all the same is not believed, whether or not it says the truth."""
+    asked: list[str] = []
+
+    async def reply(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["accept-encoding"])
+        stream = httpx.ByteStream(gzip.compress(b'{"id":1,"result":1}') if len(asked) > 1 else b"x")
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=stream)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(reply)) as client:
+        for _ in range(2):
+            with pytest.raises(Malformed, match="JSON"):
+                await Rpc(client, "http://node").call("m")
+    assert asked == ["identity"] * 2
+
+
+async def test_a_request_that_fails_otherwise_is_temporary() -> None:
+    def answer(asked: Any) -> httpx.Response:
+        raise httpx.TooManyRedirects("round and round")
+
+    with pytest.raises(Temporary, match="round"):
+        await ask(answer)
