@@ -53,7 +53,7 @@ class Stage:
         return self.folder.signer(node.name).address
 
     async def start(self, *nodes: NodeSpec) -> None:
-        """Start nodes and wait until the chain has confirmed their registration."""
+        """Start nodes and wait until they are registered and ready."""
         for node in nodes:
             self.processes.start(node)
         for node in nodes:
@@ -61,6 +61,7 @@ class Stage:
             await self.desk.until(
                 functools.partial(self._registered, who), f"the registration of node {node.name}"
             )
+            await self.client.get(f"{self.folder.url(node.name)}/ready")  # 503 is tried again
 
     def _registered(self, operator: bytes) -> bool:
         return operator in self.desk.ledger.nodes

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,7 +122,10 @@ def _ask(folder: Path, network: dict[str, Any], web3: Web3) -> Any:
     payer = Folder.signer_of(folder, "payer")
     host = web3.to_checksum_address(_operator(folder, "host"))
     client = openai.OpenAI(base_url=network["nodes"]["host"] + "/v1", api_key="none", timeout=60)
-    model = client.models.list().data[0]
+    until = time.monotonic() + START_SECONDS
+    while not (models := client.models.list().data) and time.monotonic() < until:
+        time.sleep(0.5)  # the host loads the adapter when it has seen the chain
+    model = models[0]
     messages: Any = [{"role": "user", "content": "# heapq"}]
     with pytest.raises(openai.APIStatusError) as caught:
         client.chat.completions.create(model=model.id, messages=messages, max_tokens=8)
