@@ -20,6 +20,7 @@ class Letters:
     left: dict[int, list[str]] = field(default_factory=dict)
     tickets: int = 0
     stepping: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
     gate: threading.Event | None = None
 
     @property
@@ -44,6 +45,8 @@ class Letters:
             if not letters:
                 del self.left[ticket]
                 happened.append((ticket, Finished("stop", "abc", (1,), (2,))))
+        if not self.left:
+            self.ended.set()
         return happened
 
 
@@ -101,6 +104,7 @@ async def test_what_a_step_says_after_the_loop_was_stopped_is_not_lost() -> None
                 await trio.to_thread.run_sync(engine.stepping.wait, 20)
                 nursery.cancel_scope.cancel()
             engine.gate.set()
+        await trio.to_thread.run_sync(engine.ended.wait, 20)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(dispatch.run)
             with trio.fail_after(20):

@@ -250,10 +250,10 @@ async def test_adapters_that_nobody_serves_do_not_starve_the_others_nor_fill_the
     autojump_clock: object,
     post: Post,
 ) -> None:
-    for number in range(1, 101):
+    for number in range(1, 201):  # more than can be asked for before the first are due again
         post.fails[post.register(number)] = Temporary("nobody has it")
-    good = post.register(101)
-    await post.run(RETRY_SECONDS)
+    good = post.register(201)
+    await post.run(RETRY_SECONDS * 2)
     assert list(post.serving.ready) == [good]
     assert post.most == LOADS_MAX
     assert len(post.host.trouble) == TROUBLE_MAX
@@ -302,11 +302,10 @@ async def test_the_base_is_registered_again_after_a_refusal(
 # ---------------------------------------------------------------- gossip
 
 
-async def test_the_newest_answers_are_said_again_and_no_old_ones(
+async def test_the_newest_answers_are_said_again_and_again(
     autojump_clock: object, post: Post
 ) -> None:
-    post.answer(RESAID_AGE_MAX + 10)
-    for _ in range(RESAID_MAX):
+    for _ in range(RESAID_MAX + 1):
         post.answer()
     before = trio.current_time()
     await post.run(RESAY_SECONDS * 2 + 10)
