@@ -10,7 +10,7 @@ from protocol.receipt import Receipt, overlaps
 from roles.answers import Voucher, voucher_of
 from roles.ports import Ports
 
-BODY_BYTES_MAX = 1 << 28
+BODY_BYTES_MAX = 1 << 30  # as the contract bounds it
 
 
 async def fetch_body(ports: Ports, batch: BatchRecord) -> bytes:

@@ -52,7 +52,9 @@ EXCEPTIONS: dict[str, set[str]] = {
     "modelfactory/training.py": {"random"},
     "openlora/attention.py": {"threading"},
     "openlora/engine.py": {"threading"},
-    "openlora/dispatch.py": {"trio"},
+    "openlora/dispatch.py": {"trio", "threading"},
+    "roles/demands.py": {"random"},
+    "roles/finetune.py": {"threading"},
     "contracts/mutants/run.py": {"os", "time"},
 }
 
