@@ -14,13 +14,16 @@ from openlora.receipts import receipt_of
 from openlora.request import Delta, Failed, Finished, Request
 from openlora.serving import Ask, Card, Completed, UnknownModel, request_of
 from protocol.batch import Text
+from protocol.codec import uint
 from protocol.ledger import AdapterRecord
 from protocol.messages import PaidAnswer
+from protocol.receipt import Voucher
 from protocol.signature import Domain
 from roles.answers import receipt_domain
 from roles.ports import Ports
 
 ACCOUNT, SAID = b"host/account/", b"host/said/"
+PAID = b"host/paid/"  # the cumulative of the voucher that an answer was asked with
 DEADLINE_SECONDS = 30 * 86_400  # by which a receipt must be attributed
 EVENTS_MAX = 4096  # of one answer between the engine and a slow client
 
@@ -39,13 +42,16 @@ class Serving:
     unsaid: trio.Event = field(default_factory=trio.Event)
     _accounts: dict[bytes, Account] = field(default_factory=dict)
     _said: dict[tuple[bytes, bytes], list[PaidAnswer]] = field(default_factory=dict)
+    _paid: dict[int, int] = field(default_factory=dict)  # by nonce, as under PAID
     _nonce: int = 0
 
     def __post_init__(self) -> None:
         for key, value in self.ports.store.scan(ACCOUNT):
             self._accounts[key[len(ACCOUNT) :]] = Account.decode(value)
         for _, value in self.ports.store.scan(SAID):
-            self._remember(PaidAnswer.decode(value))
+            said = PaidAnswer.decode(value)
+            paid = self.ports.store.get(_key(PAID, said.receipt.nonce))
+            self._remember(said, int.from_bytes(paid or b"", "big"))
 
     @property
     def domain(self) -> Domain:
@@ -61,7 +67,7 @@ class Serving:
         return self._nonce
 
     def said(self, number: int) -> PaidAnswer | None:
-        value = self.ports.store.get(_said_key(number))
+        value = self.ports.store.get(_key(SAID, number))
         return PaidAnswer.decode(value) if value is not None else None
 
     def models(self) -> Sequence[Card]:
@@ -140,7 +146,7 @@ class Serving:
         )
         worst = admitted.cumulative - before.cumulative
         self._keep(payer, row.adapter, admitted)
-        running = _Running(self, row, payer, request, worst)
+        running = _Running(self, row, signed.voucher, request, worst)
         send, receive = trio.open_memory_channel[Event](EVENTS_MAX)
         try:
             # Entered here, not in the task: a full queue is `Temporary` to whoever enters.
@@ -157,9 +163,8 @@ class Serving:
         voucher = signed.voucher
         for said in self._said.get((voucher.payer, request.hash), []):
             receipt = said.receipt
-            worst = self.price.fee(receipt.prompt_tokens, request.sampling.max_tokens)
-            used = receipt.cumulative - receipt.amount
-            if signed.signer == voucher.payer and voucher.cumulative == used + worst:
+            same = voucher.cumulative == self._paid[receipt.nonce]
+            if signed.signer == voucher.payer and same:
                 full = receipt.output_tokens >= request.sampling.max_tokens
                 return Completed(
                     "length" if full else "stop",
@@ -172,19 +177,26 @@ class Serving:
         return None
 
     def _keep(
-        self, payer: bytes, adapter: bytes, account: Account, said: PaidAnswer | None = None
+        self,
+        payer: bytes,
+        adapter: bytes,
+        account: Account,
+        said: PaidAnswer | None = None,
+        paid: int = 0,
     ) -> None:
         """Write an account, and the answer that changed it, in one synced batch."""
         puts = {ACCOUNT + payer + adapter: account.encode()}
         if said is not None:
-            puts[_said_key(said.receipt.nonce)] = said.encode()
+            puts[_key(SAID, said.receipt.nonce)] = said.encode()
+            puts[_key(PAID, said.receipt.nonce)] = uint(paid, 16)
         self.ports.store.write(puts, sync=True)
         self._accounts[payer + adapter] = account
 
     def settle(
-        self, row: AdapterRecord, payer: bytes, request: Request, worst: int, done: Finished
+        self, row: AdapterRecord, voucher: Voucher, request: Request, worst: int, done: Finished
     ) -> Completed:
         """Charge for an answer and sign its receipt; both are on disk when this returns."""
+        payer = voucher.payer
         account = self.account(payer, row.adapter)
         prompt_tokens, output_tokens = len(done.prompt_tokens), len(done.output_tokens)
         amount = self.price.fee(prompt_tokens, output_tokens)
@@ -203,12 +215,13 @@ class Serving:
         signature = self.ports.signer.sign(receipt.digest(self.domain))
         text = Text(request.prompt.encode(), done.text.encode())
         said = PaidAnswer(receipt, signature, text)
-        self._keep(payer, row.adapter, settled, said)
-        self._remember(said)
+        self._keep(payer, row.adapter, settled, said, voucher.cumulative)
+        self._remember(said, voucher.cumulative)
         self.unsaid.set()
         return Completed(done.reason, done.text, prompt_tokens, output_tokens, receipt, signature)
 
-    def _remember(self, said: PaidAnswer) -> None:
+    def _remember(self, said: PaidAnswer, paid: int) -> None:
+        self._paid[said.receipt.nonce] = paid
         self._said.setdefault((said.receipt.payer, said.receipt.request), []).append(said)
         self._nonce = said.receipt.nonce + 1
 
@@ -217,8 +230,8 @@ class Serving:
         self._accounts[payer + adapter] = self.account(payer, adapter).release(worst)
 
 
-def _said_key(number: int) -> bytes:
-    return SAID + number.to_bytes(8, "big")
+def _key(prefix: bytes, number: int) -> bytes:
+    return prefix + uint(number, 8)
 
 
 @dataclass
@@ -227,7 +240,7 @@ class _Running:
 
     serving: Serving
     row: AdapterRecord
-    payer: bytes
+    voucher: Voucher
     request: Request
     worst: int
     open: bool = True
@@ -242,11 +255,14 @@ class _Running:
                     await send.send(Failed("the model ended at once: an empty answer is free"))
                     return
                 self.open = False
-                done = self.serving.settle(self.row, self.payer, self.request, self.worst, event)
+                done = self._settle(event)
                 await send.send(done)
                 return
+
+    def _settle(self, done: Finished) -> Completed:
+        return self.serving.settle(self.row, self.voucher, self.request, self.worst, done)
 
     def release(self) -> None:
         if self.open:
             self.open = False
-            self.serving.drop(self.payer, self.row.adapter, self.worst)
+            self.serving.drop(self.voucher.payer, self.row.adapter, self.worst)

@@ -94,7 +94,8 @@ class Generator:
                     if self.hold is not None:
                         await self.hold.wait()
                 tokens = tuple(request.prompt.encode()), tuple(text.encode())
-                last = Finished("length", text, *tokens)
+                full = len(text) == request.sampling.max_tokens
+                last = Finished("length" if full else "stop", text, *tokens)
                 await send.send(self.ends(text) if self.ends is not None else last)
 
         self.running += 1
@@ -191,7 +192,7 @@ async def test_the_voucher_is_kept_before_and_the_receipt_before_the_client_hear
     letters = ["Delta"] * 5
     log = [entry for entry in desk.disk.log if entry != "Delta"]
     assert desk.disk.log.count("Delta") == len(letters)
-    assert log == ["write account", "generate", "write account said", "Completed"]
+    assert log == ["write account", "generate", "write account paid said", "Completed"]
     assert desk.disk.rows[ACCOUNT + THEM + CAT] == desk.account().encode()
     check_books(desk, 1)
 
@@ -344,6 +345,38 @@ async def test_answers_at_once_are_all_covered_by_their_vouchers() -> None:
         assert len(desk.account().reserved) == 2
         desk.generator.hold.set()
     assert sorted(done.text for done in heard) == ["eno", "owt"]
+    check_books(desk, 2)
+
+
+async def test_each_of_two_answers_at_once_is_given_again_for_its_own_voucher() -> None:
+    """Whichever was done first, and after a restart: nobody pays for a broken connection."""
+    desk = Desk()
+    desk.generator.hold = trio.Event()
+    asked = [ask("one", tokens=50), ask("two", tokens=50)]
+    vouchers, first = list[SignedVoucher](), dict[str, Any]()
+
+    async def one(question: Ask, signed: SignedVoucher) -> None:
+        first[question.prompt or ""] = (await desk.hear(question, signed))[-1]
+
+    async with trio.open_nursery() as nursery:
+        for question in asked:
+            vouchers.append(await desk.voucher(question))
+            nursery.start_soon(one, question, vouchers[-1])
+            await wait_all_tasks_blocked()
+        desk.generator.hold.set()
+    for _ in range(2):
+        for question, signed in zip(asked, vouchers, strict=True):
+            assert (await desk.hear(question, signed))[-1] == first[question.prompt or ""]
+        desk.start()
+    check_books(desk, 2)
+
+
+async def test_a_voucher_over_what_is_needed_also_pays_once() -> None:
+    desk = Desk()
+    signed = desk.signed(DEPOSIT)
+    done = (await desk.hear(ask(), signed))[-1]
+    assert (await desk.hear(ask(), signed))[-1] == done
+    assert (await desk.hear(ask("tell more"), signed))[-1] != done
     check_books(desk, 2)
 
 
