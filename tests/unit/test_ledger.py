@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from protocol import events as e
 from protocol.batch import Header
 from protocol.datanet import Shard
-from protocol.ledger import AdapterRecord, Ledger, NodeRecord, RoleBit, ShardRecord, Status
+from protocol.ledger import (
+    AdapterRecord,
+    DemandRecord,
+    Ledger,
+    NodeRecord,
+    RoleBit,
+    ShardRecord,
+    Status,
+)
 from protocol.merkle import BODY, Commitment
 from protocol.parameters import Parameters
 
@@ -222,6 +230,30 @@ def test_one_batch_waits_and_ends_slashed_or_final() -> None:
     assert (ledger.allocated, ledger.last_post) == (55, 99)
     assert ledger.last_final_batch() == ledger.batches[2]
     assert ledger.batches[2].status is Status.FINAL
+
+
+def test_a_demand_is_open_until_it_is_answered_or_its_subject_is_decided() -> None:
+    def demanded(contract: str, subject: int, index: int) -> Any:
+        return e.OpeningDemanded(contract, subject, 1, index, B, 60)
+
+    registry, oracle = "DatanetRegistry", "AttributionOracle"
+    ledger = folded(
+        *(published(index, index + 1) for index in range(2)),
+        e.BatchPosted(1, A, HEADER, 500, 1),
+        *(demanded(registry, subject, index) for subject in (1, 2) for index in range(3)),
+        demanded(oracle, 1, 0),
+        demanded(oracle, 2, 0),
+    )
+    assert ledger.demands[registry, 1, 1, 2] == DemandRecord(B, 60)
+    ledger.apply(e.OpeningAnswered(registry, 1, 1, 0, A))
+    ledger.apply(e.DemandRefunded(registry, 2, 1, 0, B))
+    ledger.apply(e.ShardFinalized(1, 0))
+    assert set(ledger.demands) == {
+        (registry, 2, 1, 1), (registry, 2, 1, 2), (oracle, 1, 1, 0), (oracle, 2, 1, 0),
+    }  # fmt: skip
+    ledger.apply(e.BatchSlashed(1, B, 9, 1, 1))
+    ledger.apply(e.ShardVoided(1, 1))
+    assert set(ledger.demands) == {(oracle, 2, 1, 0)}
 
 
 # ---------------------------------------------------------------- the whole
