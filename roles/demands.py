@@ -28,33 +28,16 @@ from dataclasses import dataclass
 from random import Random
 
 from attribution.openings import Case
-from protocol.batch import Body, Header, Trees
-from protocol.claims import Answer
+from protocol.batch import Body
 from protocol.codec import Reader, uint
-from protocol.demands import (
-    OUTPUT_TREE,
-    PROMPT_TREE,
-    ClaimUnanswered,
-    Demand,
-    RefundDemand,
-)
+from protocol.demands import ClaimUnanswered, Demand, RefundDemand
 from protocol.errors import Malformed, Temporary
 from protocol.ledger import BatchRecord, ShardRecord, Status
-from protocol.merkle import (
-    ANSWER,
-    BODY,
-    BODY_LEAF,
-    CLAIM,
-    DOCUMENT,
-    ENTRY,
-    LEAF_BYTES,
-    TEXT,
-    TOTAL,
-    byte_root,
-)
-from protocol.sumtree import entry_position
+from protocol.merkle import DOCUMENT, TEXT
+from protocol.refute import Refutation
 from roles.batches import fetch_body
-from roles.disclosures import BATCHES, LEAF_BITS, SHARDS, ShardBodies, disclose, disclose_shard
+from roles.disclosures import BATCHES, SHARDS, ShardBodies, disclose, disclose_shard
+from roles.doubts import Place, doubtful, leaf_of_body
 from roles.intents import PURSUED, pursue, refused
 from roles.ports import Ports
 
@@ -67,7 +50,6 @@ GRACE = 120  # seconds that who asked has before everybody claims a bond
 DEMANDED = b"demanded/"  # what this node asked for: one leaf a subject
 
 Examine = Callable[[BatchRecord], Awaitable[Case]]
-Place = tuple[int, int]  # tree, leaf
 
 
 # ---------------------------------------------------------------- who posted
@@ -95,7 +77,7 @@ async def answer_demands(ports: Ports, examine: Examine, *, others: bool = False
 
 async def own_case(ports: Ports, batch: BatchRecord) -> Case:
     """An `examine` for posters: the body alone, from this node's own disk, gives every answer."""
-    body = Body.decode(await fetch_body(ports, batch))
+    body = await ports.compute(Body.decode, await fetch_body(ports, batch))
     trees = await ports.compute(body.trees)
     return Case(batch.batch, body, trees, (), {}, {}, ports.chain.ledger.parameters[batch.version])
 
@@ -165,11 +147,13 @@ async def demand_withheld(ports: Ports, batch: BatchRecord) -> None:
     try:
         wire = await fetch_body(ports, batch)
     except (Temporary, Malformed):
-        place: Place | None = _leaf_of_body(batch.header, draw)
-    else:
-        place = await ports.compute(doubtful, batch.header, wire, draw)
-    if place is not None:
-        await subject.ask(ports, place, rules.demand_bond)
+        await subject.ask(ports, leaf_of_body(batch.header, draw), rules.demand_bond)
+        return
+    found = await ports.compute(doubtful, batch.batch, batch.header, wire, rules, draw)
+    if isinstance(found, Refutation):
+        await pursue(ports, f"miscount/{subject.stem}", found, CLAIM_SECONDS)
+    elif found is not None:
+        await subject.ask(ports, found, rules.demand_bond)
 
 
 async def demand_withheld_shard(ports: Ports, row: ShardRecord) -> None:
@@ -237,59 +221,6 @@ def _draw(ports: Ports, subject: _Subject) -> Random:
 def _place(row: bytes) -> Place:
     reader = Reader(row)
     return reader.uint(1), reader.uint(8)
-
-
-def _leaf_of_body(header: Header, draw: Random) -> Place:
-    leaves = -(-header.data_size // BODY_LEAF)
-    if not leaves:  # a body of nothing gives no batch: let it open an answer
-        return ANSWER, draw.randrange(header.answer_count)
-    return BODY, draw.randrange(leaves)
-
-
-def doubtful(header: Header, wire: bytes, draw: Random) -> Place | None:
-    """A leaf that the published body puts in question: of a tree whose root it does not give.
-
-    Where the body says something, its poster must now say on chain what he posted instead.
-    """
-    try:
-        body = Body.decode(wire)
-        trees = body.trees()
-    except Malformed:
-        return ANSWER, draw.randrange(header.answer_count)
-    if place := _other_tree(header, body, trees, wire, draw):
-        return place
-    for number, (answer, text) in enumerate(zip(body.answers, body.texts, strict=True)):
-        if not text.matches(answer.receipt):
-            tree, leaf = _other_text(answer, text.output, draw)
-            return tree, number << LEAF_BITS | leaf
-    return None
-
-
-def _other_tree(
-    header: Header, body: Body, trees: Trees, wire: bytes, draw: Random
-) -> Place | None:
-    given = trees.header(wire)
-    if (given.answers_root, given.answer_count) != (header.answers_root, header.answer_count):
-        both = min(given.answer_count, header.answer_count)
-        return ANSWER, draw.randrange(both or header.answer_count)
-    if (given.claims_root, given.claim_count) != (header.claims_root, header.claim_count):
-        both = min(given.claim_count, header.claim_count) or header.claim_count
-        # A batch that says it has no claims is asked for the first answer, which counts them.
-        return (CLAIM, draw.randrange(both)) if both else (ANSWER, 0)
-    if (given.entries_root, given.total) != (header.entries_root, header.total):
-        places = [entry_position(entry.contributor, number) for number, entry in body.entries]
-        return ENTRY, draw.choice(places or [0])
-    if given.totals_root != header.totals_root:
-        return TOTAL, draw.choice([who for who, _ in body.totals] or [0])
-    return None
-
-
-def _other_text(answer: Answer, output: bytes, draw: Random) -> Place:
-    receipt = answer.receipt
-    wrong = (len(output), byte_root(TEXT, output)) != (receipt.output_size, receipt.output_root)
-    size = receipt.output_size if wrong else receipt.prompt_size
-    leaves = -(-size // LEAF_BYTES[TEXT])
-    return OUTPUT_TREE if wrong else PROMPT_TREE, draw.randrange(max(1, leaves))
 
 
 # ---------------------------------------------------------------- afterwards

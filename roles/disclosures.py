@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from attribution.openings import Case
+from protocol.codec import require
 from protocol.datanet import decode_table
 from protocol.demands import (
     CONTENT_TREE,
@@ -38,8 +39,15 @@ Leaf = tuple[bytes, tuple[bytes, ...]]
 
 
 def disclose(case: Case, tree: int, index: int) -> Disclosure:
-    """Open any leaf that the contract lets somebody demand of a batch."""
+    """Open any leaf that the contract lets somebody demand of a batch.
+
+    `Malformed` where it has no such leaf: then these are not the bytes that were posted.
+    """
     body, batch = case.body, case.batch
+    if tree in (ANSWER, OUTPUT_TREE, PROMPT_TREE):
+        number = index if tree == ANSWER else index >> LEAF_BITS
+        require(number < len(body.answers), "a demand of an answer that the body has not")
+    require(tree != CLAIM or index < len(body.claims), "a demand of a claim that the body has not")
     if tree == ENTRY:
         return AnswerEntryDemand(batch, case.entry(index))
     if tree == TOTAL:

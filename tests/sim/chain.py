@@ -21,6 +21,7 @@ from protocol.receipt import domain
 from protocol.refute import Refutation, convicts
 from protocol.signature import Domain
 from protocol.sumtree import Node
+from tests.sim.courts import DEMAND_CALLS, DemandCourt
 
 BLOCK = 2.0  # seconds
 CHAIN_ID = 901
@@ -60,6 +61,7 @@ class SimChain:
             self.truth.apply(event)
         self._pending: list[tuple[float, bytes, str, Any, dict[str, SimOutcome | None]]] = []
         self._news = trio.Event()
+        self.demands = DemandCourt(self)
 
     def genesis(self) -> Ledger:
         return Ledger(chain_id=CHAIN_ID, contracts=CONTRACTS)
@@ -106,6 +108,8 @@ class SimChain:
 
     def execute(self, sender: bytes, call: Any) -> list[Any]:
         """The events of a transaction, or `Refused` where it reverts."""
+        if isinstance(call, DEMAND_CALLS):
+            return self.demands.execute(sender, call)
         match call:
             case calls.PostBatch():
                 return self._post(sender, call)
@@ -145,6 +149,8 @@ class SimChain:
             raise Refused("NotPending")
         if self.truth.time < batch.deadline:
             raise Refused("WindowOpen")
+        if self.demands.open_of(call.id):
+            raise Refused("DemandsOpen")
         bond, header = self.locked.pop(batch.poster), batch.header
         allocated = self.truth.allocated + header.total
         self.root = Node(header.totals_root, allocated)
