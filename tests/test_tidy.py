@@ -54,6 +54,7 @@ EXCEPTIONS: dict[str, set[str]] = {
     "openlora/engine.py": {"threading"},
     "openlora/dispatch.py": {"trio", "threading"},
     "roles/demands.py": {"random"},
+    "roles/doubts.py": {"random"},
     "roles/finetune.py": {"threading"},
     "contracts/mutants/run.py": {"os", "time"},
 }
