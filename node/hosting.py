@@ -9,6 +9,7 @@ from modelfactory.manifest import Source
 from modelfactory.recipe import Recipe
 from node.exits import WrongSettings
 from node.http import finetuning, openai
+from node.http.operator import Guard
 from openlora.dispatch import Dispatch
 from openlora.engine import Engine
 from openlora.pricing import Price
@@ -19,7 +20,9 @@ from roles.ports import Ports
 from roles.serving import Serving
 
 
-async def build_host(settings: Settings, ports: Ports) -> tuple[Host, list[BaseRoute]]:
+async def build_host(
+    settings: Settings, ports: Ports, operator: Guard
+) -> tuple[Host, list[BaseRoute]]:
     """Load the base model (seconds); `WrongSettings` if it or a price cannot be used."""
     table = settings.host
     if table.base_model is None:
@@ -40,7 +43,7 @@ async def build_host(settings: Settings, ports: Ports) -> tuple[Host, list[BaseR
         folder=settings.data_dir / "finetunes",
     )
     host = Host(serving, finetunes, _name(settings, base), table.adapter_bytes_max)
-    return host, [*openai.routes(serving), *finetuning.routes(finetunes, ports)]
+    return host, [*openai.routes(serving), *finetuning.routes(finetunes, ports, operator)]
 
 
 def _engine(settings: Settings) -> Engine:

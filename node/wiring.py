@@ -23,6 +23,7 @@ from node.compute import Compute
 from node.execution import EngineBuilder, run_engine
 from node.http import answers, datanets, health, rewards
 from node.http import server as http
+from node.http.operator import Guard, operator_token
 from node.keystore import LocalSigner, open_key
 from node.membership import Membership, roles_of
 from node.metrics import Metrics
@@ -83,6 +84,7 @@ class Node:
     def __post_init__(self) -> None:
         chain, self.clock = self.settings.chain, SystemClock()
         self.metrics, self.compute = Metrics(), Compute()
+        self.operator = Guard(operator_token(self.settings.data_dir))
         self.watchdog = notify.Watchdog()
         self.outbox = Outbox(
             self.store.namespace(OUTBOX),
@@ -199,7 +201,7 @@ class Node:
             case "curator":
                 curator = Curator()
                 self.trouble.append(lambda: _told("curator", curator.trouble))
-                self.routes += datanets.routes(curator, ports)
+                self.routes += datanets.routes(curator, ports, self.operator)
                 return curator
             case "validator":
                 validator = Validator()
@@ -219,7 +221,7 @@ class Node:
             case "host":
                 from node.hosting import build_host  # torch and transformers: 10 s
 
-                host, routes = await build_host(self.settings, ports)
+                host, routes = await build_host(self.settings, ports, self.operator)
                 self.routes += routes
                 self.trouble.append(lambda: _told("host", host.trouble))
                 return host

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from datanet.screen import Offer, Rejected
+from node.http.operator import Guard
 from protocol.datanet import Contribution
 from protocol.errors import Malformed, NodeError, Refused, Temporary
 from protocol.ledger import Ledger, Status
@@ -71,7 +72,7 @@ class NewContribution(Body):
             raise Malformed(f"data: not base64: {error}") from None
 
 
-def routes(curator: Curator, ports: Ports) -> list[BaseRoute]:
+def routes(curator: Curator, ports: Ports, operator: Guard) -> list[BaseRoute]:
     async def create(request: Request) -> Response:
         body = NewDatanet.model_validate_json(await request.body())
         await curator.create(ports, body.name)
@@ -94,9 +95,9 @@ def routes(curator: Curator, ports: Ports) -> list[BaseRoute]:
     path = "/v1/datanets/{datanet:int}"
     return [
         Route("/v1/datanets", guarded(show)),
-        Route("/v1/datanets", guarded(create), methods=["POST"]),
+        Route("/v1/datanets", operator(guarded(create)), methods=["POST"]),
         Route(f"{path}/contributions", guarded(contribute), methods=["POST"]),
-        Route(f"{path}/publish", guarded(publish), methods=["POST"]),
+        Route(f"{path}/publish", operator(guarded(publish)), methods=["POST"]),
     ]
 
 

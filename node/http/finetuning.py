@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from node.http.datanets import failure, guarded
+from node.http.operator import Guard
 from roles.finetune import Finetunes, Job
 from roles.ports import Ports
 
@@ -26,7 +27,7 @@ class NewJob(BaseModel):
     seed: int = Field(default=0, ge=0, lt=1 << 63)
 
 
-def routes(finetunes: Finetunes, ports: Ports) -> list[BaseRoute]:
+def routes(finetunes: Finetunes, ports: Ports, operator: Guard) -> list[BaseRoute]:
     async def create(request: Request) -> Response:
         body = NewJob.model_validate_json(await request.body())
         job = finetunes.submit(ports, Job(**body.model_dump()))
@@ -45,7 +46,7 @@ def routes(finetunes: Finetunes, ports: Ports) -> list[BaseRoute]:
 
     return [
         Route(PATH, guarded(listed)),
-        Route(PATH, guarded(create), methods=["POST"]),
+        Route(PATH, operator(guarded(create)), methods=["POST"]),
         Route(PATH + "/{name}", guarded(show)),
     ]
 

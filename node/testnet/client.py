@@ -9,6 +9,8 @@ import httpx
 import trio
 
 from node.exits import Fault
+from node.http.operator import operator_token
+from node.testnet.folder import Folder, NodeSpec
 
 TRY_SECONDS, PAUSE_SECONDS = 120.0, 1.0
 PATIENCE_SECONDS = 240.0  # a node that was killed needs half a minute to be back
@@ -63,6 +65,11 @@ def _refused(answer: httpx.Response) -> NodeRefused:
         return NodeRefused(answer.status_code, str(error["type"]), str(error["message"]))
     except (ValueError, KeyError, TypeError):
         return NodeRefused(answer.status_code, "http", answer.text[:200])
+
+
+def as_operator(folder: Folder, node: NodeSpec) -> dict[str, str]:
+    """What a node asks for before it spends its operator's money."""
+    return {"Authorization": f"Bearer {operator_token(folder.home(node) / 'data')}"}
 
 
 def new_client() -> httpx.AsyncClient:

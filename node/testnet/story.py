@@ -11,9 +11,9 @@ from contracts.abi import artifact
 from contracts.rpc import number
 from node.http.payment import PAYER, RECEIPT, VOUCHER, read_receipt_header, write_voucher
 from node.testnet.accounts import paid_rows
-from node.testnet.client import NodeRefused
+from node.testnet.client import NodeRefused, as_operator
 from node.testnet.docstrings import COPYIST, heading
-from node.testnet.folder import LIAR
+from node.testnet.folder import LIAR, NodeSpec
 from node.testnet.lies import lies_left
 from node.testnet.show import open_
 from node.testnet.stage import Stage, train_base
@@ -100,13 +100,18 @@ def table(stage: Stage) -> None:
 
 async def contribute(stage: Stage) -> int:
     """Create the Datanet, send every text, see what is refused, publish; the Datanet's number."""
-    url = stage.folder.url(_name(stage, "curator"))
-    await stage.client.post(f"{url}/v1/datanets", {"name": DATANET})
+    curator = _node(stage, "curator")
+    url, operator = stage.folder.url(curator.name), as_operator(stage.folder, curator)
+    await stage.client.post(f"{url}/v1/datanets", {"name": DATANET}, operator)
     number_ = await stage.desk.until(lambda: _datanet(stage.desk.ledger), "the Datanet")
     place = f"{url}/v1/datanets/{number_}"
     if not stage.desk.ledger.shards.get(number_):
         await _send_texts(stage, place, number_)
-        await stage.client.post(f"{place}/publish", {})
+        try:
+            await stage.client.post(f"{place}/publish", {}, operator)
+        except NodeRefused as error:
+            if error.status != 409:  # it was asked already, and then killed
+                raise
     rows = await stage.desk.until(lambda: stage.desk.ledger.shards.get(number_), "the shard")
     shard = rows[0].shard
     stage.show.say(
@@ -168,10 +173,10 @@ def _contribution(
 async def fine_tune(stage: Stage, datanet: int, steps: int) -> None:
     ledger = stage.desk.ledger
     await stage.desk.until(lambda: stage.desk.ledger.final_shards(datanet), "a final shard")
-    url = stage.folder.url(_name(stage, "host")) + "/v1/fine_tuning/jobs"
+    url = stage.folder.url(_node(stage, "host").name) + "/v1/fine_tuning/jobs"
     if ledger.adapter_named(MODEL) is None:
         job = {"name": MODEL, "datanet": datanet, "shards": 1, "steps": steps}
-        await stage.client.post(url, job)
+        await stage.client.post(url, job, as_operator(stage.folder, _node(stage, "host")))
         with stage.show.bar("fine-tuning the adapter") as bar:
             while True:
                 shown = await stage.client.get(f"{url}/{MODEL}")
@@ -182,7 +187,7 @@ async def fine_tune(stage: Stage, datanet: int, steps: int) -> None:
                 await trio.sleep(PAUSE_SECONDS)
         if shown["error"]:
             raise NodeRefused(409, "failed", shown["error"])
-    models = stage.folder.url(_name(stage, "host")) + "/v1/models"
+    models = stage.folder.url(_node(stage, "host").name) + "/v1/models"
     while not (await stage.client.get(models))["data"]:  # noqa: ASYNC110
         await trio.sleep(PAUSE_SECONDS)
     adapter = stage.desk.ledger.adapter_named(MODEL)
@@ -195,7 +200,7 @@ async def fine_tune(stage: Stage, datanet: int, steps: int) -> None:
 
 async def ask(stage: Stage) -> list[dict[str, Any]]:
     """Deposit once, then pay each answer by a voucher of its own."""
-    host = stage.folder.signer(_name(stage, "host")).address
+    host = stage.folder.signer(_node(stage, "host").name).address
     await stage.desk.pay("deposit", calls.Deposit(host, DEPOSIT))
     payer = stage.folder.payer.address
     await stage.desk.until(lambda: stage.desk.ledger.available(payer, host), "the deposit")
@@ -203,7 +208,7 @@ async def ask(stage: Stage) -> list[dict[str, Any]]:
 
 
 async def _ask_one(stage: Stage, question: Question) -> dict[str, Any]:
-    url, prompt = stage.folder.url(_name(stage, "host")), question.text(stage)
+    url, prompt = stage.folder.url(_node(stage, "host").name), question.text(stage)
     body = {"model": MODEL, "prompt": prompt, "max_tokens": question.tokens, "temperature": 0}
     payer = "0x" + stage.folder.payer.address.hex()
     quote, _ = await stage.client.post(f"{url}/v1/openledger/quote", body, {PAYER: payer})
@@ -258,7 +263,7 @@ def _voucher(stage: Stage, quote: Mapping[str, Any]) -> str:
 
 async def _sources(stage: Stage, digest: str) -> dict[str, Any]:
     """The validator's view of the answer, as soon as it has heard of it."""
-    url = f"{stage.folder.url(_name(stage, 'validator'))}/v1/answers/{digest}"
+    url = f"{stage.folder.url(_node(stage, 'validator').name)}/v1/answers/{digest}"
     while True:
         try:
             shown: dict[str, Any] = await stage.client.get(url)
@@ -355,7 +360,7 @@ def _all_final(stage: Stage, answers: int) -> bool:
 
 async def pay_out(stage: Stage) -> dict[str, Any]:
     """Claim for everybody, then say who got what and why, and check the sum."""
-    url = stage.folder.url(_name(stage, "validator"))
+    url = stage.folder.url(_node(stage, "validator").name)
     ids = [0, *sorted(stage.names)]
     rewards = await _rewards(stage, url, ids)
     proofs = tuple(
@@ -394,6 +399,6 @@ def _proof(rows: list[list[str]]) -> tuple[Node, ...]:
     return tuple(Node(bytes.fromhex(hash_), int(total)) for hash_, total in rows)
 
 
-def _name(stage: Stage, role: str) -> str:
+def _node(stage: Stage, role: str) -> NodeSpec:
     """The first honest node of a role."""
-    return next(node.name for node in stage.nodes if node.role == role and not node.lies)
+    return next(node for node in stage.nodes if node.role == role and not node.lies)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from node.http import answers, datanets, finetuning, rewards
+from node.http.operator import Guard
 from protocol import events
 from protocol.batch import Header
 from protocol.sumtree import ID_BITS
@@ -27,6 +29,8 @@ NO_JSON = [
     DEEP, b"[" * 200_000, b'{"name": NaN}', b'{"name": 1e999999}', b"9" * 100_000, b"{}",
     b'{"name": "a", "name": 1}',
 ]  # fmt: skip
+OPERATOR = Guard("a token of the operator")
+BEARER = {"Authorization": f"Bearer {OPERATOR.token}"}
 JOB = {"name": "cat", "datanet": 1, "shards": 1}
 
 
@@ -45,19 +49,21 @@ class Desk:
         ports = self.office.ports
         self.app = Starlette(
             routes=[
-                *datanets.routes(self.office.curator, ports),
+                *datanets.routes(self.office.curator, ports, OPERATOR),
                 *rewards.routes(ports),
-                *finetuning.routes(self.jobs, ports),
+                *finetuning.routes(self.jobs, ports, OPERATOR),
                 *answers.routes(ports, Answers(), Corpora()),
             ]
         )
 
-    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    async def ask(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = BEARER
+    ) -> tuple[int, Any]:
         """The status and the JSON; a bug in a route is raised here."""
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         transport = httpx.ASGITransport(app=self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
-            response = await client.request(method, path, content=content)
+            response = await client.request(method, path, content=content, headers=headers)
         assert response.headers["content-type"] == "application/json"
         return response.status_code, response.json()
 
