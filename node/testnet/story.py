@@ -7,18 +7,15 @@ from typing import Any
 
 import trio
 
-from contracts.abi import artifact
-from contracts.rpc import number
 from node.http.payment import PAYER, RECEIPT, VOUCHER, read_receipt_header, write_voucher
 from node.testnet.accounts import paid_rows
 from node.testnet.client import NodeRefused, as_operator
+from node.testnet.convictions import watch_lies
 from node.testnet.docstrings import COPYIST, heading
 from node.testnet.folder import LIAR, NodeSpec
-from node.testnet.lies import lies_left
 from node.testnet.show import open_
 from node.testnet.stage import Stage, train_base
 from protocol import calls
-from protocol.court import Kind
 from protocol.datanet import Contribution, domain, terms_of
 from protocol.ledger import BatchRecord, Ledger, Status
 from protocol.merkle import TEXT, byte_root
@@ -32,7 +29,6 @@ DATANET, LICENCE, MODEL = "python-docs", "PSF-2.0", "python-docs"
 DEPOSIT = 100 * OPEN
 DEPOSIT_SECONDS = 60.0  # in which a host must have seen a confirmed deposit
 PAUSE_SECONDS = 0.5
-LIE_SECONDS = 180.0  # in which the liar must find something new to lie about
 
 
 @dataclass(frozen=True)
@@ -284,52 +280,6 @@ def _span(span: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
         "source": {"shard": first["shard"], "document": first["document"]},
         "contributor": names.get(first["contributor"], str(first["contributor"])),
         "contributors": [names.get(w["contributor"], str(w["contributor"])) for w in span["who"]],
-    }
-
-
-# ---------------------------------------------------------------- lies
-
-
-async def watch_lies(stage: Stage) -> list[dict[str, Any]]:
-    """Wait until every kind of lie was punished, or the liar has found no more."""
-    shown, rows = set[int](), list[dict[str, Any]]()
-    deadline = trio.current_time() + LIE_SECONDS
-    while lies_left(stage.desk.ledger) and trio.current_time() < deadline:
-        for batch in list(stage.desk.ledger.batches.values()):
-            if batch.status is Status.SLASHED and batch.batch not in shown:
-                shown.add(batch.batch)
-                rows.append(await _slashed(stage, batch.batch))
-                stage.show.lie(rows[-1])
-                deadline = trio.current_time() + LIE_SECONDS
-        await trio.sleep(PAUSE_SECONDS)
-    for batch in list(stage.desk.ledger.batches.values()):
-        if batch.status is Status.SLASHED and batch.batch not in shown:
-            rows.append(await _slashed(stage, batch.batch))
-            stage.show.lie(rows[-1])
-    if left := lies_left(stage.desk.ledger):
-        stage.show.trouble(f"the liar found no occasion for: {', '.join(left)}")
-    return rows
-
-
-async def _slashed(stage: Stage, batch: int) -> dict[str, Any]:
-    """The transaction that convicted a batch."""
-    oracle = stage.desk.ledger.contracts["AttributionOracle"]
-    events = artifact("AttributionOracle").events
-    topic = next(key for key, entry in events.items() if entry["name"] == "BatchSlashed")
-    where = {"address": "0x" + oracle.hex(), "fromBlock": "0x0", "toBlock": "latest"}
-    topics = ["0x" + topic.hex(), f"0x{batch:064x}"]
-    logs = await stage.desk.rpc.call("eth_getLogs", {**where, "topics": topics})
-    transaction = logs[0]["transactionHash"]
-    receipt = await stage.desk.rpc.call("eth_getTransactionReceipt", transaction)
-    record = stage.desk.ledger.batches[batch]
-    rules = stage.desk.ledger.parameters[record.version]
-    bond = max(rules.bond_min, record.header.total * rules.bond_bps // 10_000)
-    return {
-        "kind": Kind(record.convicted_of).name.lower(),
-        "batch": batch,
-        "challenge": transaction,
-        "gas": number(receipt["gasUsed"]),
-        "slashed": str(bond),
     }
 
 
