@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import trio
-
 from config.settings import Settings
 from node.chain import ContractChain
-from node.http.health import Report
+from node.http.health import Report, duty_rows, not_running
 from node.membership import Membership
 from node.notify import Watchdog
 from node.supervisor import Supervisor
@@ -50,9 +48,7 @@ class Situation:
         others = self.chain.ledger.nodes.keys() - {self.membership.operator}
         if others and not self.network.peers.connected():
             reasons.append(f"no peer is connected of {len(others)} registered ones")
-        for state in self.supervisor().states:
-            if state.condition == "retrying":
-                reasons.append(f"{state.name}: {state.error}")
+        reasons += not_running(self.supervisor().states)
         return reasons
 
     def _not_earning(self) -> list[str]:
@@ -84,14 +80,5 @@ class Situation:
             },
             "stake": str(ledger.stakes.get(self.membership.operator, 0)),
             "intents": {"waiting": outbox.waiting, "in_flight": outbox.in_flight},
-            "duties": [
-                {
-                    "name": s.name,
-                    "condition": s.condition,
-                    "seconds": trio.current_time() - s.since,
-                    "restarts": s.restarts,
-                    "error": s.error,
-                }
-                for s in self.supervisor().states
-            ],
+            "duties": duty_rows(self.supervisor().states),
         }

@@ -1,5 +1,6 @@
 """Where the words of a paid answer come from, as whoever attributes it sees them."""
 
+from collections import OrderedDict
 from typing import Any
 
 from starlette.requests import Request
@@ -10,15 +11,19 @@ from attribution.spans import Span
 from node.http.datanets import failure, guarded
 from protocol.claims import owned_intervals
 from protocol.messages import PaidAnswer
+from protocol.parameters import Parameters
 from roles.answers import Answers
 from roles.corpora import Corpora
 from roles.ports import Ports
 from roles.prover import attribute
 
 PATH = "/v1/answers/{receipt}"
+SHOWN_MAX = 512  # answers whose sources are kept: each costs a second to find again
 
 
 def routes(ports: Ports, answers: Answers, corpora: Corpora) -> list[BaseRoute]:
+    shown = OrderedDict[tuple[bytes, Parameters], dict[str, Any]]()  # the last used at the end
+
     async def sources(request: Request) -> Response:
         try:
             digest = bytes.fromhex(request.path_params["receipt"].removeprefix("0x"))
@@ -31,9 +36,15 @@ def routes(ports: Ports, answers: Answers, corpora: Corpora) -> list[BaseRoute]:
         adapter = ledger.adapters.get(answer.receipt.adapter)
         if adapter is None:
             return failure(404, "not_found", "its adapter is not registered")
-        corpus = await corpora.of_adapter(ports, adapter)
-        attributed = await ports.compute(attribute, corpus, answer, ledger.current)
-        return JSONResponse(_shown(answer, attributed.spans))
+        key = digest, ledger.current
+        if key not in shown:
+            corpus = await corpora.of_adapter(ports, adapter)
+            attributed = await ports.compute(attribute, corpus, answer, key[1])
+            shown[key] = _shown(answer, attributed.spans)
+            if len(shown) > SHOWN_MAX:
+                shown.popitem(last=False)
+        shown.move_to_end(key)
+        return JSONResponse(shown[key])
 
     return [Route(PATH, guarded(sources))]
 
