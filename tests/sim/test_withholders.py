@@ -1,6 +1,7 @@
 """Who withholds what his roots stand for loses the bond; who is asked and answers never does."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -16,6 +17,7 @@ from protocol.batch import Header
 from protocol.calls import PostBatch
 from protocol.court import Kind
 from protocol.demands import OUTPUT_TREE, PROMPT_TREE, ClaimUnanswered, Demand
+from protocol.errors import Temporary
 from protocol.ledger import RoleBit
 from protocol.merkle import ANSWER, BODY, BODY_LEAF, CLAIM, ENTRY, TOTAL, Commitment
 from protocol.messages import Message, PaidAnswer
@@ -23,6 +25,7 @@ from protocol.parameters import OPEN
 from protocol.signature import address_of
 from protocol.sumtree import ENTRY_DEPTH, ID_BITS
 from roles.batches import final_batches
+from roles.demands import answer_demands, own_case
 from roles.ports import Ports
 from roles.prover import Prover
 from roles.validator import Validator
@@ -33,7 +36,7 @@ from tests.sim.world import Faults, Node, World
 SECONDS = 900.0
 PRICE = OPEN + 10_001
 ANSWERS = 3
-LIAR, HONEST, GRIEFER, FIRST_VALIDATOR = (bytes([60 + n]) * 32 for n in range(4))
+LIAR, HONEST, GRIEFER, HELPER, FIRST_VALIDATOR = (bytes([60 + n]) * 32 for n in range(5))
 
 faults = st.builds(
     Faults,
@@ -101,6 +104,28 @@ class Griefer:
                     bond = tale.PARAMETERS.demand_bond
                     call = Demand("AttributionOracle", batch.batch, *place, bond)
                     await ports.chain.intend(f"grief {batch.batch} {place}", call)
+
+
+@dataclass(frozen=True)
+class Silent(Prover):
+    """An honest prover without time for demands."""
+
+    async def _answer_demands(self, ports: Ports) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+@dataclass
+class Helper:
+    """Answers what others are asked for, as who has judged a batch valid may."""
+
+    consumes: ClassVar[tuple[type[Message], ...]] = ()
+    emits: ClassVar[tuple[type[Message], ...]] = ()
+
+    async def run(self, ports: Ports) -> None:
+        async with ports.chain.heads() as heads:
+            async for _ in heads:
+                with suppress(Temporary):
+                    await answer_demands(ports, partial(own_case, ports), others=True)
 
 
 def anything(header: Header, random: Random) -> tuple[int, int]:
@@ -222,6 +247,21 @@ def test_an_honest_prover_answers_whoever_asks_for_whatever(seed: int, bad: Faul
     assert not any(row.open for row in court.asked.values())
     assert court.credit[honest] == court.spent[address_of(GRIEFER)] > 0
     assert finals(world) == {honest}
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds, faults)
+def test_helpers_keep_an_honest_prover_whose_node_is_silent(seed: int, bad: Faults) -> None:
+    """Who holds a body can answer for its poster, and earns what the griefer put behind it."""
+    world = people(seed, bad, griefer=True)
+    world.nodes[0] = Node(world, HONEST, lambda: [Silent()])
+    helper = world.node(HELPER, lambda: [Helper()])
+    world = run(world)
+    court = world.chain.demands
+    assert not world.chain.slashes
+    assert not any(row.open for row in court.asked.values())
+    assert court.credit[helper.address] == court.spent[address_of(GRIEFER)] > 0
+    assert finals(world) == {address_of(HONEST)}
 
 
 @settings(max_examples=15, deadline=None)

@@ -28,13 +28,15 @@ from protocol.windows import verify_leaf
 from roles.demands import (
     GRACE,
     MARGIN,
+    _draw,
+    _Subject,
     answer_demands,
     answer_shard_demands,
     claim_unanswered,
     demand_withheld,
     demand_withheld_shard,
 )
-from roles.doubts import leaf_of_body
+from roles.doubts import _beyond, leaf_of_body
 from roles.ports import Ports
 from tests.sim.chain import SimOutcome
 from tests.sim.world import MemoryStore, Signer, VirtualClock, inline
@@ -197,6 +199,29 @@ def test_the_last_leaf_is_asked_for_often_and_every_other_one_sometimes() -> Non
     assert set(drawn) == set(range(20))
     empty = replace(HEADER, data_size=0)
     assert {leaf_of_body(empty, Random(n))[0] for n in range(9)} == {3}, "there is no such leaf"
+
+
+async def test_nobody_foresees_what_is_asked_for() -> None:
+    """Who knew it would keep just these leaves: the draw hangs on what only the key can make."""
+
+    class Other(Signer):
+        def sign(self, digest: bytes) -> bytes:
+            return super().sign(bytes(reversed(digest)))
+
+    def drawn(desk: Desk) -> list[float]:
+        subjects = (_Subject(ORACLE, 1, bytes([n]) * 32) for n in range(5))
+        return [_draw(desk.ports, subject).random() for subject in subjects]
+
+    mine, other = Desk(), Desk()
+    other.ports = replace(other.ports, signer=Other(b"\x01" * 32))
+    assert drawn(mine) == drawn(Desk())
+    assert len(set(drawn(mine) + drawn(other))) == 10
+
+
+def test_leaves_that_only_the_header_has_are_asked_for() -> None:
+    assert {_beyond(3, 5, Random(seed)) for seed in range(20)} == {3, 4}
+    assert {_beyond(3, 3, Random(seed)) for seed in range(30)} == {0, 1, 2}
+    assert {_beyond(9, 2, Random(seed)) for seed in range(30)} == {0, 1}
 
 
 # ---------------------------------------------------------------- claiming
