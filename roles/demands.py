@@ -8,7 +8,8 @@ still due within the window.  It asks once a batch, and not while somebody's dem
 open: each validator stakes one demand bond, and they ask one after another.  When the time for the
 answer is over, the one who asked claims the poster's bond; a while later everybody does, because
 an open demand keeps the queue of batches closed.  Who holds the body of somebody else's batch may
-answer for a poster that is silent for half of the time, and gets the demand's bond for it.
+answer for a poster that is silent for half of the time, and gets the demand's bond for it.  A
+header that counts fewer leaves than its trees have opens them all: it is refuted, not asked.
 
 What it gives.  Who cannot or does not answer loses a bond of at least the batch's total, so roots
 over nothing, over a lost body, or posted by a node that went away earn nothing.  Who answers is
