@@ -55,7 +55,8 @@ class Stage:
     async def start(self, *nodes: NodeSpec) -> None:
         """Start nodes and wait until they are registered and ready."""
         for node in nodes:
-            self.processes.start(node)
+            if node.name not in self.processes.children:  # the sequencer runs since the beginning
+                self.processes.start(node)
         for node in nodes:
             who = self.operator(node)
             await self.desk.until(
