@@ -1,7 +1,7 @@
 """What a host signs for an answer, and what a payer signs for a host."""
 
 from dataclasses import dataclass, fields
-from typing import ClassVar, Self
+from typing import ClassVar, Protocol, Self
 
 from eth_hash.auto import keccak
 
@@ -127,8 +127,23 @@ def domain(chain_id: int, escrow: bytes) -> Domain:
     return Domain(DOMAIN_NAME, chain_id, escrow)
 
 
-def overlaps(one: Receipt, other: Receipt) -> bool:
-    """Whether two receipts are paid by the same part of one voucher."""
+class PaidPart(Protocol):
+    """What a receipt says of its money, whether or not it keeps the limits of a `Receipt`."""
+
+    @property
+    def payer(self) -> bytes: ...
+    @property
+    def host(self) -> bytes: ...
+    @property
+    def adapter(self) -> bytes: ...
+    @property
+    def amount(self) -> int: ...
+    @property
+    def cumulative(self) -> int: ...
+
+
+def overlaps(one: PaidPart, other: PaidPart) -> bool:
+    """Whether two receipts are paid by a common part of one voucher; an amount of 0 by none."""
     same = (one.payer, one.host, one.adapter) == (other.payer, other.host, other.adapter)
-    low = max(one.cumulative - one.amount, other.cumulative - other.amount)
+    low = max(0, one.cumulative - one.amount, other.cumulative - other.amount)
     return same and low < min(one.cumulative, other.cumulative)

@@ -10,10 +10,9 @@ from protocol.batch import Header
 from protocol.court import Context, Kind
 from protocol.errors import Malformed
 from protocol.openings import AnswerOpening
-from protocol.receipt import OUTPUT_MAX, PROMPT_MAX
+from protocol.receipt import OUTPUT_MAX, PROMPT_MAX, overlaps
 from protocol.refutation import Refutation
 from protocol.signature import expand, recover
-from protocol.words import ReceiptWords
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +74,4 @@ class Repeated(Refutation):
             found = context.final_header(self.other_batch)
         elif self.other.index == self.answer.index:
             return False
-        return found is not None and overlap(receipt, self.other.opened(found).receipt)
-
-
-def overlap(a: ReceiptWords, b: ReceiptWords) -> bool:
-    """Whether two receipts are paid by a common part of one voucher."""
-    if (a.host, a.payer, a.adapter) != (b.host, b.payer, b.adapter) or not a.amount or not b.amount:
-        return False
-    start = max(0, a.cumulative - a.amount, b.cumulative - b.amount)
-    return start < min(a.cumulative, b.cumulative)
+        return found is not None and overlaps(receipt, self.other.opened(found).receipt)
