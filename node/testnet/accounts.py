@@ -23,6 +23,7 @@ class Accounts:
     challengers: int = 0
     treasury_slash: int = 0
     claimed: dict[int, int] = field(default_factory=dict)
+    bonds: dict[int, int] = field(default_factory=dict)  # wei taken, by batch
     allocated: int = 0
 
     def fold(self, event: events.Event) -> None:
@@ -39,6 +40,8 @@ class Accounts:
                 self.challengers += event.reward
                 self.treasury_slash += event.treasury
                 self.burned += event.burned
+            case events.BatchSlashed():
+                self.bonds[event.id] = event.bond
             case events.Claimed():
                 self.claimed[event.id] = event.cumulative
             case events.BatchFinalized():

@@ -17,23 +17,29 @@ PAUSE_SECONDS = 0.5
 
 async def watch_lies(stage: Stage) -> list[dict[str, Any]]:
     """Wait until every kind of lie was punished, or the liar has found no more."""
-    shown, rows = set[int](), list[dict[str, Any]]()
+    rows = list[dict[str, Any]]()
     deadline = trio.current_time() + LIE_SECONDS
-    while lies_left(stage.desk.ledger) and trio.current_time() < deadline:
-        for batch in list(stage.desk.ledger.batches.values()):
-            if batch.status is Status.SLASHED and batch.batch not in shown:
-                shown.add(batch.batch)
-                rows.append(await _slashed(stage, batch.batch))
-                stage.show.lie(rows[-1])
-                deadline = trio.current_time() + LIE_SECONDS
+    while True:
+        left = lies_left(stage.desk.ledger)
+        if await _tell_new(stage, rows):
+            deadline = trio.current_time() + LIE_SECONDS
+        if not left or trio.current_time() > deadline:
+            break
         await trio.sleep(PAUSE_SECONDS)
-    for batch in list(stage.desk.ledger.batches.values()):
-        if batch.status is Status.SLASHED and batch.batch not in shown:
-            rows.append(await _slashed(stage, batch.batch))
-            stage.show.lie(rows[-1])
-    if left := lies_left(stage.desk.ledger):
+    if left:
         stage.show.trouble(f"the liar found no occasion for: {', '.join(left)}")
     return rows
+
+
+async def _tell_new(stage: Stage, rows: list[dict[str, Any]]) -> bool:
+    """Append and show every conviction that is not told yet; whether there was one."""
+    told = {row["batch"] for row in rows}
+    slashed = [b.batch for b in stage.desk.ledger.batches.values() if b.status is Status.SLASHED]
+    fresh = [batch for batch in slashed if batch not in told]
+    for batch in fresh:
+        rows.append(await _slashed(stage, batch))
+        stage.show.lie(rows[-1])
+    return bool(fresh)
 
 
 async def _slashed(stage: Stage, batch: int) -> dict[str, Any]:
@@ -46,13 +52,10 @@ async def _slashed(stage: Stage, batch: int) -> dict[str, Any]:
     logs = await stage.desk.rpc.call("eth_getLogs", {**where, "topics": topics})
     transaction = logs[0]["transactionHash"]
     receipt = await stage.desk.rpc.call("eth_getTransactionReceipt", transaction)
-    record = stage.desk.ledger.batches[batch]
-    rules = stage.desk.ledger.parameters[record.version]
-    bond = max(rules.bond_min, record.header.total * rules.bond_bps // 10_000)
     return {
-        "kind": Kind(record.convicted_of).name.lower(),
+        "kind": Kind(stage.desk.ledger.batches[batch].convicted_of).name.lower(),
         "batch": batch,
         "challenge": transaction,
         "gas": number(receipt["gasUsed"]),
-        "slashed": str(bond),
+        "slashed": str(stage.desk.accounts.bonds[batch]),
     }
