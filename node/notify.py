@@ -57,10 +57,6 @@ class Watchdog:
 
         return progress
 
-    def forget(self, name: str) -> None:
-        self._within.pop(name, None)
-        self._heard.pop(name, None)
-
     def late(self) -> list[str]:
         """Who has been silent for too long."""
         now = trio.current_time()

@@ -92,10 +92,6 @@ class Body:
             total_tree(dict(self.totals)),
         )
 
-    def claims_of(self, answer: int) -> tuple[Claim, ...]:
-        first = self.answers[answer].first_claim
-        return self.claims[first : first + self.answers[answer].claim_count]
-
     def encode(self) -> bytes:
         parts = [uint(VERSION, 1), uint(len(self.answers), 4)]
         for answer, text in zip(self.answers, self.texts, strict=True):

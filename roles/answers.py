@@ -1,7 +1,7 @@
 """Paid answers heard by gossip: checked, kept durably, read by whoever attributes or audits."""
 
 from bisect import insort
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -85,13 +85,13 @@ class Answers:
                 del self._waiting[digest]
 
     def _room(self, receipt: Receipt, ledger: Ledger) -> bool:
-        unpaid = Counter[bytes]()
-        for voucher, rows in self.by_voucher.items():
-            paid = ledger.redeemed.get(voucher, 0)
-            unpaid[voucher[1]] += sum(
-                self.by_digest[digest].receipt.cumulative > paid for _, digest in rows
-            )
-        return unpaid[receipt.host] < UNPAID_MAX
+        unpaid = sum(
+            self.by_digest[digest].receipt.cumulative > ledger.redeemed.get(voucher, 0)
+            for voucher, rows in self.by_voucher.items()
+            if voucher[1] == receipt.host
+            for _, digest in rows
+        )
+        return unpaid < UNPAID_MAX
 
     def _add(self, digest: bytes, answer: PaidAnswer) -> None:
         if digest in self.by_digest:
