@@ -56,6 +56,7 @@ class P2P(Table):
     listen: Multiaddr = "/ip4/0.0.0.0/tcp/4001"
     external: Multiaddr | None = None  # what others shall dial, when behind a router
     bootstrap: tuple[PeerAddr, ...] = ()  # besides those of the network file
+    # without effect yet:
     peers_max: int = Field(default=50, ge=1, le=500)
 
 
@@ -78,19 +79,26 @@ class Log(Table):
 
 
 class Curator(Table):
+    # without effect yet:
     datanet: int | None = Field(default=None, ge=1)  # None: create one at the first start
+    # without effect yet:
     datanet_name: str = Field(default="datanet", min_length=1, max_length=64)
+    # without effect yet:
     inbox: SomePath | None = None  # a folder of contributions to take in, besides HTTP
+    # without effect yet:
     document_bytes_max: int = Field(default=1 << 20, ge=1, le=1 << 26)
+    # without effect yet:
     publish_seconds: float = Field(default=3600, ge=1)
 
 
 class Host(Table):
     base_model: SomePath | None = None  # a Hugging Face causal model on disk
+    # without effect yet:
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
     adapters_resident_max: int = Field(default=64, ge=1, le=100_000)
     adapter_bytes_max: int = Field(default=1 << 28, ge=1024, le=1 << 34)
     batch_max: int = Field(default=16, ge=1, le=1024)  # sequences decoded together
+    # without effect yet:
     output_tokens_max: int = Field(default=512, ge=1, le=32_768)
     prompt_price: Wei = 10**14  # wei per 1,000 tokens
     output_price: Wei = 10**15  # wei per 1,000 tokens
@@ -102,6 +110,7 @@ class Prover(Table):
 
 
 class Validator(Table):
+    # without effect yet:
     sample_rate: float = Field(default=1.0, ge=0, le=1)  # of other people's answers recomputed
 
 
@@ -109,6 +118,7 @@ class Sequencer(Table):
     genesis: SomePath | None = None  # of the embedded engine; None: data_dir/genesis.json
     rpc_listen: HostPort = "127.0.0.1:8545"
     block_seconds: float = Field(default=2.0, ge=0.05, le=60)
+    # without effect yet:
     gas_limit: int = Field(default=15_000_000, ge=1_000_000, le=1_000_000_000)
 
 
