@@ -1,4 +1,4 @@
-"""What the rollup's drivers need from the world: L1, execution engine, data availability, a sender."""
+"""What the rollup's drivers need from the world: L1, an engine, data availability, a sender."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class L1Source(Protocol):
 
 
 class Engine(Protocol):
-    """The execution engine through the Engine API. All raise `Temporary`, `Malformed`, `Refused`."""
+    """The execution engine; all its methods raise `Temporary`, `Malformed`, `Refused`."""
 
     async def forkchoice(
         self,
@@ -114,7 +114,7 @@ class Outcome(Protocol):
 
 
 class L1Sender(Protocol):
-    """The one sender of one L1 account; intents are on disk when `intend` returns, sent in order."""
+    """The one sender of one L1 account; an intent is on disk when made, and sent in order."""
 
     def intend(
         self, key: str, to: bytes, data: bytes, value: int = 0, gas: int | None = None
