@@ -27,7 +27,7 @@ class L1BlockRef:
 
 @dataclass(frozen=True, slots=True)
 class L2BlockRef:
-    """Where an L2 block stands, its L1 origin, and its distance from the first block of that origin."""
+    """Where an L2 block stands; `sequence_number` counts the blocks since its L1 origin changed."""
 
     hash: bytes
     number: int
