@@ -37,6 +37,10 @@ class InvalidCertificate(Refused):
     """The DA layer says that the commitment can never be read (eigenda-proxy's HTTP 418)."""
 
 
+class InvalidAttributes(Refused):
+    """The engine cannot build a block from these attributes, now or ever (-38003)."""
+
+
 class FailOver(Temporary):
     """The DA layer takes nothing now and asks to use L1 instead (HTTP 503 on put)."""
 
