@@ -38,7 +38,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One contract: functions by name (ours overload none), events by topic, errors by selector."""
+    """One contract: functions by name (nobody calls an overloaded one), events by topic, errors by selector."""
 
     name: str
     bytecode: bytes
@@ -51,7 +51,11 @@ class Artifact:
 @cache
 def artifact(name: str) -> Artifact:
     """The committed artifact of a contract; an unknown name is a bug of the caller."""
-    data = json.loads((ARTIFACTS / f"{name}.json").read_text(encoding="utf-8"))
+    return parse(name, json.loads((ARTIFACTS / f"{name}.json").read_text(encoding="utf-8")))
+
+
+def parse(name: str, data: Mapping[str, Any]) -> Artifact:
+    """An artifact of its JSON value: `abi` and the creation code as `bytecode`."""
     entries = data["abi"]
     kinds = ("constructor", "function", "event", "error")
     of = {kind: [e for e in entries if e["type"] == kind] for kind in kinds}
