@@ -54,12 +54,16 @@ class L1Transaction:
 
 @dataclass(frozen=True, slots=True)
 class L1Log:
-    """A log of a transaction that succeeded; `index` is its number in the whole block."""
+    """A log of a transaction that succeeded; `index` is its number in the whole block.
+
+    `transaction` is the number of its transaction in the block, where the source tells it.
+    """
 
     address: bytes
     topics: tuple[bytes, ...]
     data: bytes
     index: int
+    transaction: int = -1
 
 
 @dataclass(frozen=True, slots=True)
