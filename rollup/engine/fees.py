@@ -2,15 +2,33 @@
 
 from typing import Any, Final
 
+from rollup.engine import op_fields
 from rollup.engine.chain import Chain
 from rollup.engine.errors import INVALID_PARAMS, Failure
 from rollup.engine.execution import base_fee_after
-from rollup.engine.formats import transactions
+from rollup.engine.transaction import decode
 from rollup.engine.values import Block
 
 TIP_SUGGESTED: Final = 10**9
 HISTORY_BLOCKS_MAX: Final = 256
 PERCENTILES_MAX: Final = 100
+
+
+def next_base_fee_after(chain: Chain, block: Block) -> int:
+    """What the block after `block` asks per gas, in wei."""
+    if hasattr(chain, "next_base_fee"):
+        return int(chain.next_base_fee(block.header))
+    return base_fee_after(block.header)
+
+
+def next_base_fee(chain: Chain) -> int:
+    """What the next block will ask per gas, in wei."""
+    return next_base_fee_after(chain, chain.head)
+
+
+def gas_price(chain: Chain) -> int:
+    """What a legacy transaction should offer to enter the next block."""
+    return next_base_fee(chain) + TIP_SUGGESTED
 
 
 def read_percentiles(value: Any) -> list[float]:
@@ -32,8 +50,8 @@ def history(chain: Chain, count: int, newest: int, percentiles: list[float]) -> 
     if not blocks:
         return out
     out["gasUsedRatio"] = [b.header.gas_used / b.header.gas_limit for b in blocks]
-    next_fee = base_fee_after(blocks[-1].header)
-    out["baseFeePerGas"] = [hex(b.header.base_fee) for b in blocks] + [hex(next_fee)]
+    next_fee = next_base_fee_after(chain, blocks[-1])
+    out["baseFeePerGas"] = [hex(b.header.base_fee or 0) for b in blocks] + [hex(next_fee)]
     out["baseFeePerBlobGas"] = ["0x1"] * (len(blocks) + 1)
     out["blobGasUsedRatio"] = [0.0] * len(blocks)
     if percentiles:
@@ -42,18 +60,22 @@ def history(chain: Chain, count: int, newest: int, percentiles: list[float]) -> 
 
 
 def _rewards(block: Block, percentiles: list[float], chain_id: int) -> list[str]:
-    base_fee = block.header.base_fee
-    tips = sorted(
-        (tx.price(base_fee) - base_fee, receipt.gas_used)
-        for tx, receipt in zip(transactions(block, chain_id), block.receipts, strict=True)
-    )
+    base_fee = block.header.base_fee or 0
+    signed = [
+        (decode(raw, chain_id, sender), receipt.gas_used)
+        for raw, sender, receipt in zip(
+            block.transactions, block.senders, block.receipts, strict=True
+        )
+        if not op_fields.is_deposit(raw)
+    ]
+    tips = sorted((tx.price(base_fee) - base_fee, gas) for tx, gas in signed)
     total, paid = 0, []
     for tip, gas in tips:
         total += gas
         paid.append((tip, total))
     rewards = []
     for percentile in percentiles:
-        threshold = block.header.gas_used * percentile / 100
-        reached = (tip for tip, total in paid if total >= threshold)
+        threshold = total * percentile / 100
+        reached = (tip for tip, sum_to in paid if sum_to >= threshold)
         rewards.append(hex(next(reached, 0)))
     return rewards

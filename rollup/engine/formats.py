@@ -1,16 +1,16 @@
-"""JSON-RPC values: strict readers for what clients send, writers for what they expect."""
+"""JSON-RPC values: strict readers for what clients send, and blocks and transactions for them."""
 
 from typing import Any, Final
 
 from eth_hash.auto import keccak
 
 from protocol.errors import Malformed
+from rollup.engine import op_fields
 from rollup.engine.errors import INVALID_PARAMS, Failure
-from rollup.engine.transaction import ACCESS_LIST, LEGACY, Transaction, decode
-from rollup.engine.values import EMPTY_REQUESTS, EMPTY_TRIE, EMPTY_UNCLES, Block, Log, bloom
+from rollup.engine.transaction import ACCESS_LIST, LEGACY, AccessList, Transaction, decode
+from rollup.engine.values import EMPTY_REQUESTS, EMPTY_TRIE, EMPTY_UNCLES, Block, Log
 
 DATA_BYTES_MAX: Final = 1 << 20
-TAGS: Final = ("latest", "pending", "safe", "finalized", "earliest")
 
 
 def data(value: Any, size: int | None = None, name: str = "value") -> bytes:
@@ -49,47 +49,57 @@ def hexadecimal(value: bytes) -> str:
     return "0x" + value.hex()
 
 
-def block(value: Block, full: bool, chain_id: int) -> dict[str, Any]:
-    header = value.header
-    return {
-        "number": hex(header.number),
+def header(value: Block) -> dict[str, Any]:
+    """A header as geth shows it; what its fork lacks is left out."""
+    head: Any = value.header
+    out: dict[str, Any] = {
+        "number": hex(head.number),
         "hash": hexadecimal(value.hash),
-        "parentHash": hexadecimal(header.parent_hash),
-        "nonce": "0x" + "00" * 8,
-        "mixHash": hexadecimal(header.mix_hash),
-        "sha3Uncles": hexadecimal(EMPTY_UNCLES),
-        "logsBloom": hexadecimal(header.bloom),
-        "transactionsRoot": hexadecimal(header.transactions_root),
-        "stateRoot": hexadecimal(header.state_root),
-        "receiptsRoot": hexadecimal(header.receipts_root),
-        "miner": hexadecimal(header.coinbase),
-        "difficulty": "0x0",
+        "parentHash": hexadecimal(head.parent_hash),
+        "nonce": hexadecimal(getattr(head, "nonce", bytes(8))),
+        "mixHash": hexadecimal(head.mix_hash),
+        "sha3Uncles": hexadecimal(getattr(head, "uncles_hash", EMPTY_UNCLES)),
+        "logsBloom": hexadecimal(head.bloom),
+        "transactionsRoot": hexadecimal(head.transactions_root),
+        "stateRoot": hexadecimal(head.state_root),
+        "receiptsRoot": hexadecimal(head.receipts_root),
+        "miner": hexadecimal(head.coinbase),
+        "difficulty": hex(getattr(head, "difficulty", 0)),
         "totalDifficulty": "0x0",
-        "extraData": "0x",
+        "extraData": hexadecimal(getattr(head, "extra_data", b"")),
         "size": hex(value.size),
-        "gasLimit": hex(header.gas_limit),
-        "gasUsed": hex(header.gas_used),
-        "timestamp": hex(header.timestamp),
-        "baseFeePerGas": hex(header.base_fee),
-        "withdrawalsRoot": hexadecimal(EMPTY_TRIE),
+        "gasLimit": hex(head.gas_limit),
+        "gasUsed": hex(head.gas_used),
+        "timestamp": hex(head.timestamp),
+        "baseFeePerGas": hex(head.base_fee or 0),
+        "withdrawalsRoot": hexadecimal(getattr(head, "withdrawals_root", EMPTY_TRIE)),
+        "blobGasUsed": hex(getattr(head, "blob_gas_used", 0)),
+        "excessBlobGas": hex(getattr(head, "excess_blob_gas", 0)),
+        "parentBeaconBlockRoot": hexadecimal(getattr(head, "parent_beacon_block_root", bytes(32))),
+        "requestsHash": hexadecimal(getattr(head, "requests_hash", EMPTY_REQUESTS)),
+    }
+    return out
+
+
+def block(value: Block, full: bool, chain_id: int) -> dict[str, Any]:
+    return {
+        **header(value),
         "withdrawals": [],
-        "blobGasUsed": "0x0",
-        "excessBlobGas": "0x0",
-        "parentBeaconBlockRoot": hexadecimal(bytes(32)),
-        "requestsHash": hexadecimal(EMPTY_REQUESTS),
         "uncles": [],
         "transactions": [
-            transaction(tx, chain_id, value, i)
-            for i, tx in enumerate(transactions(value, chain_id))
+            transaction_in(value, index, chain_id) for index in range(len(value.transactions))
         ]
         if full
         else [hexadecimal(keccak(raw)) for raw in value.transactions],
     }
 
 
-def transactions(value: Block, chain_id: int) -> list[Transaction]:
-    pairs = zip(value.transactions, value.senders, strict=True)
-    return [decode(raw, chain_id, sender) for raw, sender in pairs]
+def transaction_in(value: Block, index: int, chain_id: int) -> dict[str, Any]:
+    """A block's transaction number `index`."""
+    raw = value.transactions[index]
+    if op_fields.is_deposit(raw):
+        return op_fields.deposit(raw, value.receipts[index]) | place_of(value, index)
+    return transaction(decode(raw, chain_id, value.senders[index]), chain_id, value, index)
 
 
 def transaction(
@@ -104,25 +114,17 @@ def transaction(
         "to": hexadecimal(tx.to) if tx.to else None,
         "value": hex(tx.value),
         "gas": hex(tx.gas),
-        "gasPrice": hex(tx.price(place.header.base_fee) if place else tx.max_fee_per_gas),
+        "gasPrice": hex(tx.price(place.header.base_fee or 0) if place else tx.max_fee_per_gas),
         "input": hexadecimal(tx.data),
         "chainId": hex(chain_id),
         "v": hex(tx.v),
         "r": hex(tx.r),
         "s": hex(tx.s),
-        "blockHash": hexadecimal(place.hash) if place else None,
-        "blockNumber": hex(place.number) if place else None,
-        "transactionIndex": hex(index) if place else None,
+        **place_of(place, index),
     }
     if tx.type_id != LEGACY:
         out["yParity"] = hex(tx.v)
-        out["accessList"] = [
-            {
-                "address": hexadecimal(address),
-                "storageKeys": [hexadecimal(slot.to_bytes(32, "big")) for slot in slots],
-            }
-            for address, slots in tx.access_list
-        ]
+        out["accessList"] = access_list(tx.access_list)
     if tx.type_id not in (LEGACY, ACCESS_LIST):
         out["maxFeePerGas"] = hex(tx.max_fee_per_gas)
         out["maxPriorityFeePerGas"] = hex(tx.max_priority_fee_per_gas)
@@ -141,36 +143,22 @@ def transaction(
     return out
 
 
-def receipts(value: Block, chain_id: int) -> list[dict[str, Any]]:
-    """All receipts of a block, in order."""
-    out = []
-    first_log = 0
-    for index, (tx, receipt) in enumerate(
-        zip(transactions(value, chain_id), value.receipts, strict=True)
-    ):
-        out.append(
-            {
-                "transactionHash": hexadecimal(tx.hash),
-                "transactionIndex": hex(index),
-                "blockHash": hexadecimal(value.hash),
-                "blockNumber": hex(value.number),
-                "from": hexadecimal(tx.sender),
-                "to": hexadecimal(tx.to) if tx.to else None,
-                "contractAddress": hexadecimal(receipt.created) if receipt.created else None,
-                "cumulativeGasUsed": hex(receipt.gas_used_cumulative),
-                "gasUsed": hex(receipt.gas_used),
-                "effectiveGasPrice": hex(tx.price(value.header.base_fee)),
-                "status": hex(receipt.status),
-                "type": hex(tx.type_id),
-                "logsBloom": hexadecimal(bloom(receipt.logs)),
-                "logs": [
-                    log(entry, value, tx.hash, index, first_log + i)
-                    for i, entry in enumerate(receipt.logs)
-                ],
-            }
-        )
-        first_log += len(receipt.logs)
-    return out
+def access_list(value: AccessList) -> list[dict[str, Any]]:
+    return [
+        {
+            "address": hexadecimal(address),
+            "storageKeys": [hexadecimal(slot.to_bytes(32, "big")) for slot in slots],
+        }
+        for address, slots in value
+    ]
+
+
+def place_of(place: Block | None, index: int) -> dict[str, Any]:
+    return {
+        "blockHash": hexadecimal(place.hash) if place else None,
+        "blockNumber": hex(place.number) if place else None,
+        "transactionIndex": hex(index) if place else None,
+    }
 
 
 def log(entry: Log, place: Block, transaction_hash: bytes, index: int, n: int) -> dict[str, Any]:

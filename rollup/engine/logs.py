@@ -24,6 +24,10 @@ class Filter:
     addresses: frozenset[bytes]
     topics: tuple[frozenset[bytes], ...]
 
+    @property
+    def criteria(self) -> int:
+        return len(self.addresses) + sum(map(len, self.topics))
+
     def may_hold(self, bloom: int) -> bool:
         """False only if no log under this bloom can match."""
         for alternatives in (self.addresses, *self.topics):
@@ -77,13 +81,17 @@ def search(chain: Chain, wanted: Filter, first: int, last: int) -> list[dict[str
     return out
 
 
-def in_block(block: Block, wanted: Filter) -> list[dict[str, Any]]:
-    out = []
+def in_block(block: Block, wanted: Filter, *, removed: bool = False) -> list[dict[str, Any]]:
+    """The matching logs of one block, in order; `removed` marks those of a block that left."""
+    out: list[dict[str, Any]] = []
+    if not wanted.may_hold(int.from_bytes(block.header.bloom, "big")):
+        return out
     n = 0
     for index, receipt in enumerate(block.receipts):
         for entry in receipt.logs:
             if wanted.matches(entry):
-                out.append(log(entry, block, keccak(block.transactions[index]), index, n))
+                found = log(entry, block, keccak(block.transactions[index]), index, n)
+                out.append(found | {"removed": removed})
             n += 1
     return out
 

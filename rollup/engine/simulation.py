@@ -1,11 +1,17 @@
 """Calls that change nothing: reading a call object, its result, and the gas it would need."""
 
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from eth._utils.address import generate_contract_address
+
+from protocol.errors import Refused
+from rollup.engine import formats
 from rollup.engine.chain import Chain
 from rollup.engine.errors import INVALID_PARAMS, REVERTED, SERVER_ERROR, Failure
-from rollup.engine.execution import Outcome
+from rollup.engine.execution import Outcome, State, apply
 from rollup.engine.formats import data, hexadecimal, quantity
+from rollup.engine.overrides import Override, put
 from rollup.engine.transaction import (
     DYNAMIC_FEE,
     GAS_TRANSACTION,
@@ -21,6 +27,8 @@ REASON_BYTES_MAX: Final = 4096
 ACCESS_ENTRIES_MAX: Final = 1_000
 ESTIMATE_TOLERANCE: Final = 0.015
 CALL_STIPEND: Final = 2_300
+ACCESS_ROUNDS_MAX: Final = 4
+PRECOMPILE_LAST: Final = 0x100
 
 
 def read_call(value: Any, gas_limit: int) -> Transaction:
@@ -52,33 +60,56 @@ def read_call(value: Any, gas_limit: int) -> Transaction:
     )
 
 
-def call(chain: Chain, header: Header, transaction: Transaction) -> str:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a call takes place: right after `header`, with some accounts changed."""
+
+    chain: Chain
+    header: Header
+    overrides: tuple[Override, ...] = ()
+
+    def state(self) -> State:
+        if hasattr(self.chain, "call_state"):
+            state: State = self.chain.call_state(self.header)
+        else:
+            header = self.header
+            state, _ = self.chain._open(header, header.timestamp, header.coinbase, 0, header.number)
+        put(state, self.overrides)
+        return state
+
+    def run(self, transaction: Transaction, state: State | None = None) -> Outcome:
+        """What `transaction` would do, for free, whatever its nonce. Raises `Refused`."""
+        state = self.state() if state is None else state
+        if state.get_balance(transaction.sender) < transaction.value:
+            raise Refused("insufficient funds for transfer")
+        return apply(state, transaction)
+
+
+def call(ground: Ground, transaction: Transaction) -> str:
     """The returned bytes in hex. Raises `Failure` with the revert data."""
     if transaction.gas < transaction.gas_least:
         raise Failure(
             SERVER_ERROR,
             f"intrinsic gas too low: have {transaction.gas}, want {transaction.gas_least}",
         )
-    outcome = chain.simulate(header, transaction)
+    outcome = ground.run(transaction)
     if outcome.status == 0:
         raise failure(outcome)
     return hexadecimal(outcome.output)
 
 
-def estimate(chain: Chain, header: Header, transaction: Transaction) -> str:
+def estimate(ground: Ground, transaction: Transaction) -> str:
     """The smallest gas limit that succeeds, found by bisection to 1.5 % above (as geth does).
 
     Gas used is not enough: a call keeps back 1/64 of its gas, and refunds come after.
     """
-    plain = (
-        transaction.to and not transaction.data and not chain.state(header).get_code(transaction.to)
-    )
-    if plain and not transaction.access_list:
-        chain.simulate(header, _with_gas(transaction, GAS_TRANSACTION))
+    plain = transaction.to and not transaction.data and not transaction.access_list
+    if plain and not ground.state().get_code(transaction.to):
+        ground.run(replace(transaction, gas=GAS_TRANSACTION))
         return hex(GAS_TRANSACTION)
     if transaction.gas < transaction.gas_least:
         raise Failure(SERVER_ERROR, f"gas required exceeds allowance ({transaction.gas})")
-    outcome = chain.simulate(header, transaction)
+    outcome = ground.run(transaction)
     if outcome.status == 0:
         raise failure(outcome)
     low, high = max(outcome.gas_used, transaction.gas_least) - 1, transaction.gas
@@ -86,11 +117,57 @@ def estimate(chain: Chain, header: Header, transaction: Transaction) -> str:
     while low + 1 < high and (high - low) / high > ESTIMATE_TOLERANCE:
         middle = guess if low < guess < high else min((low + high) // 2, low * 2)
         guess = 0
-        if chain.simulate(header, _with_gas(transaction, middle)).status:
+        if ground.run(replace(transaction, gas=middle)).status:
             high = middle
         else:
             low = middle
     return hex(high)
+
+
+def access_list(ground: Ground, transaction: Transaction) -> dict[str, Any]:
+    """The accounts and slots that the call touches, and the gas it uses with them listed.
+
+    Repeated until it changes no more, because the list itself may change what the code sees (its
+    gas). Sender, recipient and precompiles are listed only with slots: they are warm anyway.
+    """
+    for _ in range(ACCESS_ROUNDS_MAX):
+        state, touched = ground.state(), dict[bytes, set[int]]()
+        nonce: Any = state.get_nonce(transaction.sender)
+        sender: Any = transaction.sender
+        to = transaction.to or bytes(generate_contract_address(sender, nonce))
+        _record(state, touched)
+        outcome = ground.run(transaction, state)
+        found = _listed(touched, {transaction.sender, to, ground.header.coinbase})
+        if found == transaction.access_list:
+            break
+        transaction = replace(transaction, access_list=found)
+    out = {"accessList": formats.access_list(found), "gasUsed": hex(outcome.gas_used)}
+    if outcome.status == 0:
+        out["error"] = str(failure(outcome))
+    return out
+
+
+def _record(state: State, touched: dict[bytes, set[int]]) -> None:
+    """Note what becomes warm, also inside of frames that revert later."""
+    mark_address, mark_storage = state.mark_address_warm, state.mark_storage_warm
+
+    def address_warm(address: bytes) -> None:
+        touched.setdefault(bytes(address), set())
+        mark_address(address)
+
+    def storage_warm(address: bytes, slot: int) -> None:
+        touched.setdefault(bytes(address), set()).add(slot)
+        mark_storage(address, slot)
+
+    state.mark_address_warm, state.mark_storage_warm = address_warm, storage_warm
+
+
+def _listed(touched: dict[bytes, set[int]], warm: set[bytes]) -> AccessList:
+    return tuple(
+        (address, tuple(sorted(slots)))
+        for address, slots in sorted(touched.items())
+        if slots or not (address in warm or int.from_bytes(address, "big") <= PRECOMPILE_LAST)
+    )
 
 
 def failure(outcome: Outcome) -> Failure:
@@ -113,23 +190,6 @@ def revert_reason(output: bytes) -> str | None:
     ):
         return None
     return output[68 : 68 + length].decode("utf-8", "replace")
-
-
-def _with_gas(tx: Transaction, gas: int) -> Transaction:
-    return Transaction(
-        raw=b"",
-        hash=b"",
-        type_id=tx.type_id,
-        sender=tx.sender,
-        nonce=0,
-        max_priority_fee_per_gas=0,
-        max_fee_per_gas=0,
-        gas=gas,
-        to=tx.to,
-        value=tx.value,
-        data=tx.data,
-        access_list=tx.access_list,
-    )
 
 
 def _access_list(value: Any) -> AccessList:
