@@ -35,8 +35,8 @@ def blob_fraction(header: Header) -> int:
 class L1:
     """An `L1Source` over JSON-RPC.
 
-    With `inbox` only the transactions to that address are kept of each block: nobody signs the
-    others for derivation, and finding out who sent them costs a recovery each.
+    With `inbox` only the senders of transactions to that address are recovered from signatures;
+    who sent the others, which derivation does not ask, is the node's word.
     """
 
     def __init__(
@@ -108,7 +108,6 @@ class L1:
     def _read(
         self, header: Header, block_hash: bytes, sent: list[Json], receipts: list[Json]
     ) -> L1Block:
-        kept = [one for one in sent if self._inbox in (None, transactions.to(one))]
         excess = header.excess_blob_gas
         return L1Block(
             ref=L1BlockRef(block_hash, header.number, header.parent_hash, header.timestamp),
@@ -116,8 +115,19 @@ class L1:
             blob_base_fee=1 if excess is None else blob_base_fee(excess, self._fraction(header)),
             mix_hash=header.mix_hash,
             parent_beacon_root=header.parent_beacon_block_root or bytes(32),
-            transactions=tuple([_transaction(one) for one in kept]),
+            transactions=tuple([self._transaction(one) for one in sent]),
             logs=_logs(receipts),
+        )
+
+    def _transaction(self, found: Json) -> L1Transaction:
+        to = transactions.to(found)
+        asked = self._inbox in (None, to)
+        return L1Transaction(
+            hash=keccak(transactions.encode(found)),
+            sender=transactions.recover(found) if asked else data(found.get("from"), 20, "from"),
+            to=to,
+            data=data(found.get("input"), name="input"),
+            blob_hashes=transactions.blob_hashes(found),
         )
 
 
@@ -141,16 +151,6 @@ def _transactions(block: Json) -> list[Json]:
         raise Malformed("an L1 block without transactions")
     require(len(found) <= TRANSACTIONS_MAX, f"{len(found)} transactions in one L1 block")
     return [fields(one, "transaction") for one in found]
-
-
-def _transaction(found: Json) -> L1Transaction:
-    return L1Transaction(
-        hash=keccak(transactions.encode(found)),
-        sender=transactions.recover(found),
-        to=transactions.to(found),
-        data=data(found.get("input"), name="input"),
-        blob_hashes=transactions.blob_hashes(found),
-    )
 
 
 def _receipt(found: Json) -> bytes:
@@ -185,5 +185,5 @@ def _log(found: Json) -> tuple[bytes, tuple[bytes, ...], bytes]:
 
 def _logs(receipts: list[Json]) -> tuple[L1Log, ...]:
     """Counted over the whole block: the receipts are proven, the numbers in them are not."""
-    found = [_log(one) for receipt in receipts for one in _log_list(receipt)]
-    return tuple([L1Log(*parts, index) for index, parts in enumerate(found)])
+    found = [(at, _log(one)) for at, receipt in enumerate(receipts) for one in _log_list(receipt)]
+    return tuple([L1Log(*parts, index, at) for index, (at, parts) in enumerate(found)])
