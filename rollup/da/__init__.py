@@ -1,0 +1,1 @@
+"""Alternative data availability: its REST API, an embedded store, and the challenges on L1."""
