@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Protocol, get_args
 
 from contracts import abi
+from contracts.bedrock import published
 from protocol import events
 from protocol.errors import Malformed
 
@@ -109,6 +110,8 @@ def reason(data: bytes) -> str:
 
 def _errors() -> dict[bytes, abi.Entry]:
     found = dict[bytes, abi.Entry]()
+    for name in published.names():
+        found.update(published.artifact(name).errors)
     for name in abi.names():
         found.update(abi.artifact(name).errors)
     return found
