@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final, Literal, TypeAlias
 
-import brotli  # type: ignore[import-untyped]
+import brotli
 
 from protocol.codec import require
 from protocol.errors import Malformed
@@ -45,9 +45,9 @@ def inflate(
 
     What lies beyond `limit` is as if it were not there, and so is what follows the end of the
     stream.  A stream need not have an end: batchers flush, and cut what closes it (see the mainnet
-    transaction in tests/vectors).  Where the stream is corrupt, what was readable before comes first and then `Malformed`:
-    op-node reads lazily too, and keeps the batches that were whole (derive/channel.go,
-    BatchReader).  To the byte of compressed input; clients differ there anyway.
+    transaction in tests/vectors).  Where it is corrupt, what was readable before comes first and
+    then `Malformed`: op-node reads lazily too, and keeps the batches that were whole
+    (derive/channel.go, BatchReader).  To the byte of compressed input; clients differ there.
     """
     require(bool(data), "empty channel")
     if data[0] & 0x0F in (8, 15):  # 15 goes on to fail in zlib, as it does in op-node
