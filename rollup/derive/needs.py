@@ -1,0 +1,52 @@
+"""What derivation asks of the world, and what it gives: plain values, no I/O."""
+
+from dataclasses import dataclass
+
+from rollup.codec.payload import PayloadAttributes
+from rollup.codec.refs import L1BlockRef, L2BlockRef
+
+
+@dataclass(frozen=True, slots=True)
+class NeedL1:
+    """The next L1 block; answer by `add_l1`, with None while there is none yet."""
+
+    number: int
+    parent_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NeedL2:
+    """A block of the safe chain by its number; answer by `add_l2`."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class NeedData:
+    """What an alt-DA commitment (without the leading 0x01) stands for; answer by `add_data`."""
+
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NeedBlobs:
+    """Blobs that an L1 block carries, by versioned hash, in this order; answer by `add_blobs`."""
+
+    block: L1BlockRef
+    hashes: tuple[bytes, ...]
+
+
+Need = NeedL2 | NeedData | NeedBlobs  # what a stage in the middle may lack
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """One L2 block to build or to find equal: derived from L1 up to and with `derived_from`.
+
+    `concluding`: no further block of the same span batch follows, so the safe head may move.
+    """
+
+    parent: L2BlockRef
+    attributes: PayloadAttributes
+    concluding: bool
+    derived_from: L1BlockRef
