@@ -1,7 +1,6 @@
 """The L2 chain in the engine: its heads, and the few ways in which they move."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -9,22 +8,14 @@ import trio
 from protocol.errors import Malformed, Refused, Reset, Temporary
 from rollup.codec.config import RollupConfig
 from rollup.codec.payload import PayloadAttributes, PayloadEnvelope
-from rollup.codec.refs import L2BlockRef
+from rollup.codec.refs import L1BlockRef, L2BlockRef
 from rollup.consolidation import difference
+from rollup.derive.heads import Derived, Heads
 from rollup.derive.needs import Attributes
 from rollup.ports import INVALID, VALID, Engine, Forkchoice, InvalidAttributes, PayloadStatus
 
 BEHIND_MAX: Final = 32  # blocks that the safe head may move before the engine is told
-
-
-@dataclass(frozen=True, slots=True)
-class Heads:
-    """`pending_safe` is ahead of `safe` within a span batch whose end is not derived yet."""
-
-    unsafe: L2BlockRef
-    pending_safe: L2BlockRef
-    safe: L2BlockRef
-    finalized: L2BlockRef
+LOOKBACK_MAX: Final = 1 << 16  # L1 blocks remembered for finality
 
 
 class Moved(Temporary):
@@ -63,7 +54,10 @@ class Canonical:
         """Start from these heads: after a start, or a reset that leads back."""
         async with self._turn:
             self._told = None
-            await self._move(Heads(unsafe, safe, safe, finalized))
+            await self._move(unsafe, safe, finalized)
+            alt_da = self._config.alt_da
+            lookback = alt_da.challenge_window + alt_da.resolve_window + 1 if alt_da else 0
+            self._heads = Heads(unsafe, safe, finalized, lookback=min(lookback, LOOKBACK_MAX))
 
     async def lose(self) -> None:
         """The heads are in doubt: nobody builds on them until they are placed again."""
@@ -79,7 +73,9 @@ class Canonical:
             status = _judged(await self.engine.new_payload(envelope))
             if status.status == INVALID:
                 return status.error or "invalid"
-            await self._move(_with_unsafe(heads, await self._ref(envelope)))
+            ref = await self._ref(envelope)
+            await self._move(ref, heads.safe, heads.finalized)
+            heads.extend_unsafe(ref)
             return None
 
     async def derive(self, derived: Attributes) -> str | None:
@@ -89,14 +85,15 @@ class Canonical:
         """
         async with self._turn:
             heads, attributes = self.heads, derived.attributes
-            parent = heads.pending_safe
+            parent = heads.pending
             if derived.parent.hash != parent.hash:
                 raise Reset("derivation is not where the safe head is")
             if heads.unsafe.number > parent.number:
                 found = await self.engine.payload(parent.number + 1)
                 why = difference(self._config, parent.hash, attributes, found)
                 if why is None:
-                    self._call_safe(heads, await self._ref(found), derived.concluding)
+                    self._derived(heads, await self._ref(found), derived)
+                    self._untold += 1
                     return None
                 self.on_difference(parent.number + 1, why)
             return await self._build(heads, derived)
@@ -107,7 +104,7 @@ class Canonical:
             heads = self.heads
             if heads.unsafe.hash != parent.hash:
                 raise Moved("the head moved before a block was begun")
-            return await self._begin(heads, heads.unsafe, attributes)
+            return await self._begin(heads, attributes)
 
     async def seal(self, parent: L2BlockRef, payload_id: bytes) -> PayloadEnvelope:
         """What was built on `parent`; it is not in the chain yet."""
@@ -119,19 +116,19 @@ class Canonical:
             raise Malformed("the engine built on another block")
         return envelope
 
-    async def finalize(self, ref: L2BlockRef) -> None:
-        """Never backwards, and never above the safe head."""
+    async def finalize(self, candidate: Derived, canonical: L1BlockRef) -> None:
+        """L1 is final where the candidate came from. `Reset` when that was another chain."""
         async with self._turn:
-            heads = self.heads
-            if heads.finalized.number < ref.number <= heads.safe.number:
-                self._heads = Heads(heads.unsafe, heads.pending_safe, heads.safe, ref)
+            self.heads.finalize(candidate, canonical)
+            self._untold += 1
 
     async def tell(self, *, now: bool = False) -> None:
         """Tell the engine how far safe and finalized moved, if that is far enough, or `now`."""
         async with self._turn:
             heads = self.heads
-            if self._told != _hashes(heads) and (now or self._untold >= BEHIND_MAX):
-                await self._move(heads)
+            now = now or self._untold >= BEHIND_MAX
+            if now and self._told != (heads.unsafe.hash, heads.safe.hash, heads.finalized.hash):
+                await self._move(heads.unsafe, heads.safe, heads.finalized)
 
     def doubt(self) -> None:
         """The engine failed: ask it again at the next `tell` whether it still has the head."""
@@ -140,9 +137,12 @@ class Canonical:
     # with the turn taken
 
     async def _build(self, heads: Heads, derived: Attributes) -> str | None:
-        parent = heads.pending_safe
+        parent = heads.pending
+        if heads.unsafe.hash != parent.hash:
+            await self._move(parent, heads.safe, heads.finalized)
+            heads.rewind_unsafe()
         try:
-            payload_id = await self._begin(heads, parent, derived.attributes)
+            payload_id = await self._begin(heads, derived.attributes)
         except InvalidAttributes as error:
             return str(error)
         envelope = await self.engine.get_payload(payload_id)
@@ -152,47 +152,32 @@ class Canonical:
         ref = await self._ref(envelope)
         if ref.parent_hash != parent.hash:
             raise Malformed("the engine built on another block")
-        safe = ref if derived.concluding else heads.safe
-        await self._move(Heads(ref, ref, safe, heads.finalized))
+        await self._move(ref, ref if derived.concluding else heads.safe, heads.finalized)
+        self._derived(heads, ref, derived)
         return None
 
-    async def _begin(
-        self, heads: Heads, parent: L2BlockRef, attributes: PayloadAttributes
-    ) -> bytes:
-        choice = await self.engine.forkchoice(
-            parent.hash, heads.safe.hash, heads.finalized.hash, attributes
-        )
+    async def _begin(self, heads: Heads, attributes: PayloadAttributes) -> bytes:
+        hashes = heads.unsafe.hash, heads.safe.hash, heads.finalized.hash
+        choice = await self.engine.forkchoice(*hashes, attributes)
         _followed(choice)
-        if parent.hash != heads.unsafe.hash:  # the engine is back at the parent: so are we
-            self._told = None
-            self._heads = Heads(parent, heads.pending_safe, heads.safe, heads.finalized)
         if choice.payload_id is None:
             raise Temporary("the engine began no block")
         return choice.payload_id
 
-    def _call_safe(self, heads: Heads, ref: L2BlockRef, concluding: bool) -> None:
-        safe = ref if concluding else heads.safe
-        self._heads = Heads(heads.unsafe, ref, safe, heads.finalized)
-        self._untold += 1
+    @staticmethod
+    def _derived(heads: Heads, ref: L2BlockRef, derived: Attributes) -> None:
+        heads.derive(ref, derived.derived_from, concluding=derived.concluding)
 
-    async def _move(self, heads: Heads) -> None:
-        hashes = _hashes(heads)
+    async def _move(self, unsafe: L2BlockRef, safe: L2BlockRef, finalized: L2BlockRef) -> None:
+        hashes = unsafe.hash, safe.hash, finalized.hash
         _followed(await self.engine.forkchoice(*hashes))
-        self._heads, self._told, self._untold = heads, hashes, 0
+        self._told, self._untold = hashes, 0
 
     async def _ref(self, envelope: PayloadEnvelope) -> L2BlockRef:
         ref = await self.engine.ref(envelope.payload.block_hash)
         if ref is None:
             raise Reset("the engine does not have the block that it just took")
         return ref
-
-
-def _hashes(heads: Heads) -> tuple[bytes, bytes, bytes]:
-    return heads.unsafe.hash, heads.safe.hash, heads.finalized.hash
-
-
-def _with_unsafe(heads: Heads, unsafe: L2BlockRef) -> Heads:
-    return Heads(unsafe, heads.pending_safe, heads.safe, heads.finalized)
 
 
 def _judged(status: PayloadStatus) -> PayloadStatus:

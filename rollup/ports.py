@@ -95,8 +95,9 @@ class DataAvailability(Protocol):
         """Keep the data; its commitment without the leading transaction version byte 0x01.
         Raises `FailOver`."""
 
-    async def get(self, commitment: bytes) -> bytes:
-        """The data, checked as far as the commitment allows. Raises `InvalidCertificate`."""
+    async def get(self, commitment: bytes, l1_inclusion: int | None = None) -> bytes:
+        """The data, checked as far as the commitment allows; `l1_inclusion` is the number of the
+        L1 block that holds the commitment. Raises `InvalidCertificate`."""
 
 
 class Blobs(Protocol):
