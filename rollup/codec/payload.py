@@ -5,15 +5,22 @@ https://specs.optimism.io/protocol/exec-engine.html and op-node's op-service/eth
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final, Self
+
+from eth_hash.auto import keccak
 
 from protocol.codec import require
 from protocol.errors import Malformed
 from rollup.codec import hexadecimal
+from rollup.codec.header import Header
 from rollup.codec.hexadecimal import data, data_list, fields, from_bytes, quantity
+from rollup.codec.trie import EMPTY_ROOT, trie_root
 
 TRANSACTIONS_MAX: Final = 1 << 20  # MAX_TRANSACTIONS_PER_PAYLOAD of the consensus specs
 EXTRA_DATA_BYTES_MAX: Final = 32
+EMPTY_UNCLES_HASH: Final = keccak(b"\xc0")
+EMPTY_REQUESTS_HASH: Final = sha256(b"").digest()  # EIP-7685
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,69 @@ class ExecutionPayload:
             found.get("withdrawals") is not None,
         )
 
+    @property
+    def version(self) -> int:
+        """1 Bedrock, 2 Canyon, 3 Ecotone, 4 Isthmus, by the fields that are there."""
+        if self.withdrawals_root is not None:
+            return 4
+        if self.blob_gas_used is not None:
+            return 3
+        return 2 if self.has_withdrawals else 1
+
+    def header(self, parent_beacon_block_root: bytes | None) -> Header:
+        """The header of the L2 block that this is; the root is None before Ecotone."""
+        return Header(
+            self.parent_hash,
+            EMPTY_UNCLES_HASH,
+            self.fee_recipient,
+            self.state_root,
+            trie_root(self.transactions),
+            self.receipts_root,
+            self.logs_bloom,
+            0,
+            self.block_number,
+            self.gas_limit,
+            self.gas_used,
+            self.timestamp,
+            self.extra_data,
+            self.prev_randao,
+            bytes(8),
+            self.base_fee_per_gas,
+            self.withdrawals_root or (EMPTY_ROOT if self.has_withdrawals else None),
+            self.blob_gas_used,
+            self.excess_blob_gas,
+            parent_beacon_block_root,
+            None if self.withdrawals_root is None else EMPTY_REQUESTS_HASH,
+        )
+
+    def compute_hash(self, parent_beacon_block_root: bytes | None) -> bytes:
+        """The hash of `header`: what `block_hash` must be."""
+        return self.header(parent_beacon_block_root).hash
+
+    @classmethod
+    def from_header(cls, header: Header, transactions: tuple[bytes, ...]) -> Self:
+        """The payload of an L2 block; its fork follows from the fields of the header."""
+        return cls(
+            header.parent_hash,
+            header.coinbase,
+            header.state_root,
+            header.receipts_root,
+            header.bloom,
+            header.mix_hash,
+            header.number,
+            header.gas_limit,
+            header.gas_used,
+            header.timestamp,
+            header.extra_data,
+            header.base_fee or 0,
+            header.hash,
+            transactions,
+            header.blob_gas_used,
+            header.excess_blob_gas,
+            None if header.requests_hash is None else header.withdrawals_root,
+            header.withdrawals_root is not None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PayloadEnvelope:
@@ -171,6 +241,11 @@ class PayloadEnvelope:
 
     payload: ExecutionPayload
     parent_beacon_block_root: bytes | None
+
+    def hash_fits(self) -> bool:
+        """Whether the block has the hash that it claims."""
+        found = self.payload.compute_hash(self.parent_beacon_block_root)
+        return found == self.payload.block_hash
 
 
 def _no_withdrawals(value: Any) -> None:
