@@ -25,14 +25,19 @@ from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.pubsub.gossipsub import GossipSub
+from libp2p.pubsub.mcache import MessageCache
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
+from p2p.block_topics import BLOCK_BYTES_MAX, unsigned
 from p2p.limits import Buckets, Rate
+from p2p.router import LargeMessageQueue
 from p2p.score import Offence
 from p2p.standing import Standing
+from protocol.envelope import ENVELOPE_BYTES_MAX
 
 LIBP2P_VERSION = "0.8.1"  # the private names below belong to exactly this version
 HANDSHAKES_MAX = 128  # inbound connections not yet authenticated; the oldest makes room
@@ -40,6 +45,8 @@ HANDSHAKE_SECONDS = 5.0
 STREAMS_PER_PEER_MAX = 64  # inbound streams of one peer at a time
 MUX_FRAME_BYTES_MAX = 1024 * 1024  # honest muxers send 64 KiB
 MUX_BUFFER_BYTES_MAX = 32 * 1024 * 1024  # received and unread, all streams of one connection
+RPC_BYTES_MAX = 1024 * 1024  # one gossipsub RPC: several messages of at most 64 KiB
+LARGE_RPC_BYTES_MAX = BLOCK_BYTES_MAX + 64 * 1024  # where blocks are gossiped
 QUEUE_MAX = 1024  # outbound RPCs waiting for one peer (libp2p: 32, and a burst is lost)
 RPC_RATE = Rate(per_second=400.0, burst=2048.0)  # gossiped messages from one forwarder
 CLOSE_SECONDS = 2.0
@@ -54,7 +61,17 @@ _PRIVATE = {
     ),
     BasicHost: ("_schedule_identify",),
     AutoConnector: ("maybe_connect",),
-    Pubsub: ("push_msg", "stream_handler", "notify_subscriptions", "_handle_dead_peer"),
+    Pubsub: (
+        "push_msg",
+        "stream_handler",
+        "notify_subscriptions",
+        "_handle_dead_peer",
+        "_mark_msg_seen",
+        "get_message_id",
+    ),
+    RpcQueue: ("split_rpc",),
+    GossipSub: ("_check_equivocation",),
+    MessageCache: ("put", "window"),
     Yamux: ("_read_data_body", "_cleanup_on_error", "start"),
 }
 log = logging.getLogger(__name__)
@@ -75,17 +92,27 @@ def prepare_libp2p() -> None:
     # Two things are no parameters anywhere, so they are replaced in the modules that use them: the
     # queue's size (32 loses 284 messages of a burst of 300), and the class of the muxer.
     vars(muxer_multistream)["Yamux"] = GuardedYamux
-    vars(pubsub_module)["RpcQueue"] = functools.partial(RpcQueue, max_size=QUEUE_MAX)
+    vars(pubsub_module)["RpcQueue"] = functools.partial(
+        LargeMessageQueue,
+        max_size=QUEUE_MAX,
+        packed_max=RPC_BYTES_MAX,
+        message_max=LARGE_RPC_BYTES_MAX,
+    )
 
 
 class GuardedPubsub(Pubsub):
-    """Pubsub whose inbound side never raises and never outruns `RPC_RATE` per forwarder."""
+    """Pubsub whose inbound side never raises and never outruns `RPC_RATE` per forwarder.
+
+    The topics in `unsigned` are another protocol's: its messages carry no signature of libp2p and
+    may be large, and whoever is connected may forward them; their validator says what is true.
+    """
 
     def __init__(self, host: IHost, router: Any, standing: Standing, **options: Any) -> None:
         super().__init__(host, router, **options)
         self._standing = standing
         self._buckets = Buckets(RPC_RATE)
         self.may_publish: Callable[[bytes], bool] = lambda peer: True
+        self.unsigned: dict[str, Callable[[bytes, bytes], Awaitable[bool]]] = {}
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         if msg_forwarder == self.my_id:
@@ -95,13 +122,35 @@ class GuardedPubsub(Pubsub):
         if not self._buckets.take(peer, trio.current_time()):
             self._standing.blame(peer, Offence.FLOOD)
             return
-        if not self.may_publish(peer):
-            self._standing.count("refused:publish")
-            return
         try:
-            await super().push_msg(msg_forwarder, msg)
+            if not self.unsigned.keys().isdisjoint(msg.topicIDs):
+                await self._push_unsigned(msg_forwarder, peer, msg)
+            elif not self.may_publish(peer):
+                self._standing.count("refused:publish")
+            elif len(msg.data) > ENVELOPE_BYTES_MAX:
+                self._standing.blame(peer, Offence.MALFORMED)
+            else:
+                await super().push_msg(msg_forwarder, msg)
         except Exception as error:  # malformed keys and ids, and whatever libp2p trips over
             self._blame(peer, Offence.MALFORMED, "message", error)
+
+    async def publish_unsigned(self, topic: str, data: bytes) -> None:
+        """Spread what we checked ourselves."""
+        message = rpc_pb2.Message(data=data, topicIDs=[topic])
+        self._mark_msg_seen(message)
+        await self.router.publish(self.my_id, message)
+
+    async def _push_unsigned(self, forwarder: ID, peer: bytes, message: rpc_pb2.Message) -> None:
+        if not unsigned(message):
+            self._standing.blame(peer, Offence.MALFORMED)
+            return
+        identity = self.get_message_id(message)
+        if self.seen_messages.has(identity):
+            return
+        forward = await self.unsigned[message.topicIDs[0]](peer, message.data)
+        if forward and not self.seen_messages.has(identity):
+            self.seen_messages.add(identity)
+            await self.router.publish(forwarder, message)
 
     async def stream_handler(self, stream: INetStream) -> None:
         peer = stream.muxed_conn.peer_id

@@ -7,7 +7,7 @@ the host.
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -21,7 +21,6 @@ from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.swarm import Swarm
-from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
@@ -29,7 +28,10 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
+from p2p.block_topics import PREFIX, block_id
 from p2p.guard import (
+    LARGE_RPC_BYTES_MAX,
+    RPC_BYTES_MAX,
     GuardedPubsub,
     GuardedYamux,
     guard_connections,
@@ -38,6 +40,7 @@ from p2p.guard import (
     quiet,
 )
 from p2p.identity import key_pair
+from p2p.router import ContentRouter
 from p2p.standing import Standing
 from protocol.envelope import content_id
 from protocol.errors import Malformed, Temporary
@@ -45,10 +48,10 @@ from protocol.errors import Malformed, Temporary
 CONNECTIONS_MAX = 200  # authenticated, in and out; 90 MB are for the process, not for them
 CONNECTIONS_PER_PEER_MAX = 3
 NEGOTIATION_SECONDS = 5.0
-RPC_BYTES_MAX = 1024 * 1024  # one gossipsub RPC: several messages of at most 64 KiB
 SUBSCRIPTIONS_PER_PEER_MAX = 100
 SEEN_SECONDS = 1300  # longer than a message may live: epochs of 600 s, one to either side
 MESH_DEGREE, MESH_LOW, MESH_HIGH = 6, 4, 12
+GOSSIP_WINDOW, GOSSIP_HISTORY = 3, 5  # heartbeats: of what is told, of what is kept
 HEARTBEAT_SECONDS = 1  # libp2p's 120 would leave a restarted node without a mesh for minutes
 PRUNE_BACK_OFF_SECONDS = 5
 READY_SECONDS = 10.0
@@ -63,7 +66,7 @@ class Host:
     host: IHost
     network: Swarm
     pubsub: GuardedPubsub
-    router: GossipSub
+    router: ContentRouter
     address: str  # multiaddress with the port that was really taken and the peer id
 
     @property
@@ -75,7 +78,7 @@ class Host:
 async def run_host(
     secret: bytes,
     listen: str,
-    topics: Iterable[str],
+    topics: Sequence[str],
     standing: Standing,
     admitted: Callable[[bytes], bool],
     prepare: Callable[["Host"], Awaitable[None]],
@@ -89,6 +92,7 @@ async def run_host(
     """
     prepare_libp2p()
     _silence()
+    blocks = any(topic.startswith(PREFIX) for topic in topics)
     address = _probed(listen)
     host, network = _build(key_pair(secret), address)
     router = _router()
@@ -98,7 +102,7 @@ async def run_host(
         standing,
         strict_signing=True,
         seen_ttl=SEEN_SECONDS,
-        max_inbound_rpc_size=RPC_BYTES_MAX,
+        max_inbound_rpc_size=LARGE_RPC_BYTES_MAX if blocks else RPC_BYTES_MAX,
         max_subscriptions_per_peer=SUBSCRIPTIONS_PER_PEER_MAX,
         allowed_topics=frozenset(topics),
         msg_id_constructor=_message_id,
@@ -164,16 +168,17 @@ def _build(pair: KeyPair, address: Multiaddr) -> tuple[BasicHost, Swarm]:
     return host, network
 
 
-def _router() -> GossipSub:
-    return GossipSub(
+def _router() -> ContentRouter:
+    return ContentRouter(
+        GOSSIP_WINDOW,
+        GOSSIP_HISTORY,
+        _message_id,
         protocols=PROTOCOLS,
         degree=MESH_DEGREE,
         degree_low=MESH_LOW,
         degree_high=MESH_HIGH,
         heartbeat_interval=HEARTBEAT_SECONDS,
         heartbeat_initial_delay=0.2,
-        gossip_window=3,
-        gossip_history=5,
         prune_back_off=PRUNE_BACK_OFF_SECONDS,
         unsubscribe_back_off=PRUNE_BACK_OFF_SECONDS,
         adaptive_gossip_enabled=False,
@@ -186,7 +191,9 @@ def _router() -> GossipSub:
 
 def _message_id(message: rpc_pb2.Message) -> bytes:
     """By content, so that one envelope is one message whoever forwards it."""
-    return content_id("\x00".join(message.topicIDs), message.data)
+    topic = "\x00".join(message.topicIDs)
+    identity = block_id if topic.startswith(PREFIX) else content_id
+    return identity(topic, message.data)
 
 
 def _probed(listen: str) -> Multiaddr:

@@ -12,10 +12,12 @@ import trio
 
 from p2p.addresses import parse
 from p2p.admission import Admission
+from p2p.blocks import BlockGossip, Check
 from p2p.bodies import Bodies
 from p2p.dial import Dialer
 from p2p.gossip import Gossip
 from p2p.host import Host, run_host
+from p2p.payloads import Payloads, Serve
 from p2p.peers import Peers
 from p2p.standing import Standing
 from p2p.sync import RangeSync
@@ -53,6 +55,15 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollup:
+    """How this node takes part in the OP Stack's gossip of blocks; see `p2p.blocks`."""
+
+    chain_id: int  # of the L2
+    check: Check
+    serve: Serve  # blocks by number for others
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """What the roles see of it, and what the metrics count."""
 
@@ -63,6 +74,8 @@ class Network:
     standing: Standing
     host: Host
     dialer: Dialer
+    blocks: BlockGossip | None = None
+    payloads: Payloads | None = None
 
     @property
     def peer(self) -> bytes:
@@ -83,6 +96,7 @@ async def open_network(
     registry: Registry,
     signer: Signer,
     clock: Callable[[], float] = time.time,
+    rollup: Rollup | None = None,
 ) -> AsyncIterator[Network]:
     """A node that is connected, gossiping and serving inside the block.
 
@@ -90,7 +104,7 @@ async def open_network(
     whatever is raised in the block in five groups of one; they are taken off again.
     """
     try:
-        async with _opened(plan, registry, signer, clock) as network:
+        async with _opened(plan, registry, signer, clock, rollup) as network:
             yield network
     except BaseExceptionGroup as group:
         raise _alone(group) from None
@@ -104,7 +118,11 @@ def _alone(error: BaseException) -> BaseException:
 
 @asynccontextmanager
 async def _opened(
-    plan: Plan, registry: Registry, signer: Signer, clock: Callable[[], float]
+    plan: Plan,
+    registry: Registry,
+    signer: Signer,
+    clock: Callable[[], float],
+    rollup: Rollup | None,
 ) -> AsyncIterator[Network]:
     plan.folder.mkdir(parents=True, exist_ok=True)
     standing = Standing(plan.folder / "scores", clock)
@@ -116,7 +134,12 @@ async def _opened(
     sync = RangeSync(gossip, peers, standing)
     expected = {bytes(parse(address).peer_id.to_bytes()) for address in plan.bootstrap}
     admission = Admission(standing, registry.allowed, expected.__contains__, peers.connected)
-    start = partial(run_host, plan.identity, plan.listen, gossip.topics, standing)
+    blocks = payloads = None
+    if rollup is not None:
+        blocks = BlockGossip(rollup.chain_id, rollup.check, standing)
+        payloads = Payloads(rollup.chain_id, rollup.serve, standing)
+    topics = [*gossip.topics, *(blocks.topics if blocks else ())]
+    start = partial(run_host, plan.identity, plan.listen, topics, standing)
 
     def addresses() -> list[str]:
         return [*plan.bootstrap, *registry.addresses()]
@@ -125,6 +148,9 @@ async def _opened(
         host.pubsub.may_publish = registry.allowed
         peers.attach(host)
         await gossip.join(host.pubsub)
+        if blocks is not None and payloads is not None:
+            payloads.attach(host)
+            await blocks.join(host.pubsub)
 
     async with start(admission.admitted, prepare) as host:
         dialer = Dialer(host, standing, addresses, peers.connected)
@@ -134,7 +160,7 @@ async def _opened(
             for task in (standing.run, dialer.run, sync.run):
                 nursery.start_soon(task)
             try:
-                yield Network(gossip, peers, bodies, sync, standing, host, dialer)
+                yield Network(gossip, peers, bodies, sync, standing, host, dialer, blocks, payloads)
             finally:
                 standing.on_ban = lambda peer: None
                 nursery.cancel_scope.cancel()

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
+from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
 
 from p2p.guard import reset
@@ -49,6 +50,23 @@ async def read_exactly(stream: INetStream, size: int) -> bytes:
             raise Temporary(f"the stream ended after {len(data)} of {size} bytes")
         data += piece
     return bytes(data)
+
+
+async def read_to_end(stream: INetStream, limit: int) -> bytes:
+    """All until the other side closes; `Malformed` as soon as it is more than `limit` bytes."""
+    data = bytearray()
+    while True:
+        try:
+            piece = await stream.read(READ_BYTES)
+        except StreamEOF:
+            return bytes(data)
+        except Exception as error:  # see open_stream
+            raise Temporary(f"the stream failed: {error!r}") from error
+        if not piece:
+            return bytes(data)
+        data += piece
+        if len(data) > limit:
+            raise Malformed(f"an answer over {limit} bytes")
 
 
 async def read_frame(stream: INetStream, limit: int) -> bytes:
