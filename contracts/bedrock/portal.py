@@ -15,6 +15,7 @@ from contracts.rpc import Node, Reverted, data, hexadecimal
 
 MESSAGE_PASSER: Final = bytes.fromhex(f"42{0x16:038x}")
 L1_BLOCK: Final = bytes.fromhex(f"42{0x15:038x}")
+ORIGIN_NUMBER: Final = bytes.fromhex("8381f58a")  # number() of the L1Block
 DEPOSIT_GAS: Final = 100_000  # of the L2, bought on the L1: enough for a receiver that runs code
 WITHDRAWAL_GAS: Final = 100_000  # of the L1, for the receiver
 

@@ -1,0 +1,1 @@
+"""Moves $OPEN between L1 and L2 for one account: what the command `openledger bridge` does."""
