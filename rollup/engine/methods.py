@@ -9,7 +9,6 @@ import trio
 from eth_hash.auto import keccak
 
 from protocol.errors import Refused
-from rollup.engine.building import Building
 from rollup.engine.chain import MISSING_STATE, Chain
 from rollup.engine.debug import Debug
 from rollup.engine.errors import (
@@ -30,11 +29,11 @@ from rollup.engine.filters import Filters
 from rollup.engine.formats import data, hexadecimal
 from rollup.engine.lookup import Lookup
 from rollup.engine.mempool import Mempool
+from rollup.engine.openledger import Building
 from rollup.engine.txpool import TxPool
 
 CLIENT: Final = "OpenLedger/v0.1.0/py-evm"
 SIMULATIONS_MAX: Final = 4
-PARAMS_MAX: Final = 8
 
 Method = Callable[..., Any]
 

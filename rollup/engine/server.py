@@ -1,45 +1,56 @@
 """JSON-RPC over HTTP/1.1 on loopback: bounded in every direction, deaf to web pages."""
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import h11
 import trio
 
-from rollup.engine.errors import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, Failure
-from rollup.engine.methods import PARAMS_MAX, Methods
+from rollup.engine import gate, jsonrpc
+from rollup.engine.errors import METHOD_NOT_FOUND, Failure
+from rollup.engine.gate import Gate
+from rollup.engine.methods import Methods
+from rollup.engine.websocket import WebSocket
 
 HOST: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 2 << 20
+ENGINE_BODY_BYTES_MAX: Final = 32 << 20
+"""For the authenticated port: a payload holds a whole block."""
 HEADER_BYTES_MAX: Final = 16 << 10
-BATCH_MAX: Final = 128
-ANSWER_BYTES_MAX: Final = 64 << 20
 CONNECTIONS_MAX: Final = 256
+SOCKETS_MAX: Final = 64
 READ_SECONDS_MAX: Final = 10.0
 WRITE_SECONDS_MAX: Final = 30.0
 ACCEPT_PAUSE_SECONDS: Final = 0.05
 IDLE_SECONDS_MAX: Final = 75.0
-DEPTH_MAX: Final = 32
-STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-BRACKET: Final = re.compile(rb"[\[\]{}]")
 CHUNK_BYTES: Final = 64 << 10
-HOSTS_ALLOWED: Final = ("127.0.0.1", "localhost", "[::1]")
+PRIVATE: Final = "openledger_"
+"""Methods that drive the chain: hidden from whatever speaks with an origin, that is a browser."""
 
 
 @dataclass
 class Server:
     """Serves `methods` on one listener; a connection over the limit waits in the kernel's queue.
 
-    A page in a browser on this machine must not drive the chain: the media type must be JSON,
-    which a page cannot send across origins unasked, and the host must be a loopback name, which
-    defeats DNS rebinding.
+    With `jwt_secret` every request needs a token of that secret, and bodies may be larger; without,
+    `origins` names the web pages that are let in besides the user's own browser extensions.
     """
 
     methods: Methods
+    origins: Sequence[str] = ()
+    jwt_secret: bytes | None = None
+    body_bytes_max: int | None = None
     _room: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(CONNECTIONS_MAX))
+    _sockets: trio.CapacityLimiter = field(
+        default_factory=lambda: trio.CapacityLimiter(SOCKETS_MAX)
+    )
+
+    def __post_init__(self) -> None:
+        self._gate = Gate(frozenset(self.origins), self.jwt_secret)
+        usual = BODY_BYTES_MAX if self.jwt_secret is None else ENGINE_BODY_BYTES_MAX
+        self._body_bytes_max = self.body_bytes_max or usual
 
     async def serve(self, listener: trio.SocketListener) -> None:
         async with trio.open_nursery() as nursery:
@@ -58,11 +69,12 @@ class Server:
         try:
             while await self._exchange(stream, connection):
                 connection.start_next_cycle()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             pass
-        except h11.RemoteProtocolError as error:
+        except* h11.RemoteProtocolError as group:
+            status = _first(group).error_status_hint
             with trio.move_on_after(1):
-                await _refuse(stream, connection, error.error_status_hint)
+                await _refuse(stream, connection, status)
         finally:
             self._room.release()
             with trio.CancelScope(shield=True), trio.move_on_after(1):
@@ -74,61 +86,50 @@ class Server:
             request = await _event(stream, connection)
         if not isinstance(request, h11.Request):
             return False
-        status = _status(request)
-        body = b""
+        status = self._gate.judge(request)
+        body = bytearray()
         with trio.fail_after(READ_SECONDS_MAX):
             while isinstance(event := await _event(stream, connection), h11.Data):
                 body += event.data
-                if len(body) > BODY_BYTES_MAX:
+                if len(body) > self._body_bytes_max:
                     await _refuse(stream, connection, 413)
                     return False
         if isinstance(event, h11.ConnectionClosed):
             return False
-        if status != 200:
+        if status == gate.UPGRADE:
+            await self._upgrade(stream, connection, request)
+            return False
+        extra = self._gate.headers(request, status)
+        if status == gate.CALL:
+            answer = await jsonrpc.answer(partial(self._ask, request), bytes(body))
+            await _reply(stream, connection, 200 if answer else 204, answer, extra)
+        elif status == gate.PREFLIGHT:
+            await _reply(stream, connection, 204, b"", extra)
+        else:
             await _refuse(stream, connection, status)
-            return connection.our_state is h11.DONE and connection.their_state is h11.DONE
-        answer = await self.handle(body)
-        await _reply(stream, connection, 200 if answer else 204, answer)
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
-    async def handle(self, body: bytes) -> bytes:
-        """The answer to one JSON-RPC body, which may be a batch; empty if nothing was asked."""
+    async def _upgrade(
+        self, stream: trio.SocketStream, connection: h11.Connection, request: h11.Request
+    ) -> None:
         try:
-            if _too_deep(body):
-                raise ValueError("nested too deeply")
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            return _encode(_error(None, Failure(PARSE_ERROR, "parse error")))
-        if isinstance(value, dict):
-            answer = await self._one(value)
-            return b"" if answer is None else _encode(answer)
-        if not isinstance(value, list) or not value or len(value) > BATCH_MAX:
-            reason = f"a batch must hold 1 to {BATCH_MAX} calls"
-            return _encode(_error(None, Failure(INVALID_REQUEST, reason)))
-        answers: list[bytes] = []
-        for call in value:
-            answer = await self._one(call)
-            if answer is not None:
-                answers.append(_encode(answer))
-            if sum(map(len, answers)) > ANSWER_BYTES_MAX:
-                return _encode(_error(None, Failure(INVALID_REQUEST, "the answer is too large")))
-        return b"[" + b",".join(answers) + b"]" if answers else b""
+            self._sockets.acquire_on_behalf_of_nowait(stream)
+        except trio.WouldBlock:
+            await _refuse(stream, connection, 503)
+            return
+        try:
+            socket = WebSocket(
+                stream, partial(self._ask, request), self.methods.feed, self._body_bytes_max
+            )
+            trailing, _ = connection.trailing_data
+            await socket.run(request.headers.raw_items(), request.target, trailing)
+        finally:
+            self._sockets.release_on_behalf_of(stream)
 
-    async def _one(self, call: Any) -> dict[str, Any] | None:
-        if not isinstance(call, dict) or not isinstance(call.get("method"), str):
-            return _error(None, Failure(INVALID_REQUEST, "invalid request"))
-        identity = call.get("id")
-        if isinstance(identity, dict | list) or call.get("jsonrpc", "2.0") != "2.0":
-            return _error(None, Failure(INVALID_REQUEST, "invalid request"))
-        params = call.get("params")
-        params = [] if params is None else params
-        try:
-            if not isinstance(params, list) or len(params) > PARAMS_MAX:
-                raise Failure(INVALID_PARAMS, f"params must be a list of at most {PARAMS_MAX}")
-            result = await self.methods.answer(call["method"], params)
-        except Failure as failure:
-            return _error(identity, failure) if "id" in call else None
-        return {"jsonrpc": "2.0", "id": identity, "result": result} if "id" in call else None
+    async def _ask(self, request: h11.Request, name: str, params: list[Any]) -> Any:
+        if name.startswith(PRIVATE) and gate.origin(request) is not None:
+            raise Failure(METHOD_NOT_FOUND, "not offered to browsers")
+        return await self.methods.answer(name, params)
 
 
 async def listen(port: int) -> trio.SocketListener:
@@ -140,30 +141,11 @@ async def listen(port: int) -> trio.SocketListener:
     return listener
 
 
-def _too_deep(body: bytes) -> bool:
-    """Whether brackets outside of strings nest deeper than any call does.
-
-    py-evm raises the recursion limit for its own 1024 frames; the JSON scanner is C and overflows
-    the stack, and with it the process, long before it reaches that limit.
-    """
-    depth = 0
-    for mark in BRACKET.finditer(STRING.sub(b"", body)):
-        depth += 1 if mark[0] in b"[{" else -1
-        if depth > DEPTH_MAX:
-            return True
-    return False
-
-
-def _status(request: h11.Request) -> int:
-    headers: dict[bytes, bytes] = dict(request.headers)
-    if request.method != b"POST":
-        return 405
-    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
-        return 415
-    host = headers.get(b"host", b"").decode("latin-1")
-    if (host if host.endswith("]") else host.rpartition(":")[0] or host) not in HOSTS_ALLOWED:
-        return 403
-    return 200
+def _first(group: BaseExceptionGroup[Any]) -> Any:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _event(stream: trio.SocketStream, connection: h11.Connection) -> Any:
@@ -199,14 +181,3 @@ async def _refuse(stream: trio.SocketStream, connection: h11.Connection, status:
 async def _send(stream: trio.SocketStream, payload: bytes | None) -> None:
     with trio.fail_after(WRITE_SECONDS_MAX):
         await stream.send_all(payload or b"")
-
-
-def _error(identity: Any, failure: Failure) -> dict[str, Any]:
-    error: dict[str, Any] = {"code": failure.code, "message": str(failure)}
-    if failure.data is not None:
-        error["data"] = failure.data
-    return {"jsonrpc": "2.0", "id": identity, "error": error}
-
-
-def _encode(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()

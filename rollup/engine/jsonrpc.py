@@ -1,0 +1,89 @@
+"""JSON-RPC 2.0 bodies: bounded reading, batches, answers in order."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from rollup.engine.errors import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    Failure,
+)
+
+PARAMS_MAX: Final = 8
+BATCH_MAX: Final = 128
+ANSWER_BYTES_MAX: Final = 64 << 20
+DEPTH_MAX: Final = 32
+STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+BRACKET: Final = re.compile(rb"[\[\]{}]")
+
+Answer = Callable[[str, list[Any]], Awaitable[Any]]
+"""Gives the result of a method by its name and parameters, or raises `Failure`."""
+
+
+async def answer(ask: Answer, body: bytes) -> bytes:
+    """The answer to one JSON-RPC body, which may be a batch; empty if nothing was asked."""
+    try:
+        if _too_deep(body):
+            raise ValueError("nested too deeply")
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return encode(_error(None, Failure(PARSE_ERROR, "parse error")))
+    if isinstance(value, dict):
+        one = await _one(ask, value)
+        return b"" if one is None else encode(one)
+    if not isinstance(value, list) or not value or len(value) > BATCH_MAX:
+        reason = f"a batch must hold 1 to {BATCH_MAX} calls"
+        return encode(_error(None, Failure(INVALID_REQUEST, reason)))
+    answers: list[bytes] = []
+    for call in value:
+        one = await _one(ask, call)
+        if one is not None:
+            answers.append(encode(one))
+        if sum(map(len, answers)) > ANSWER_BYTES_MAX:
+            return encode(_error(None, Failure(INVALID_REQUEST, "the answer is too large")))
+    return b"[" + b",".join(answers) + b"]" if answers else b""
+
+
+def encode(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+async def _one(ask: Answer, call: Any) -> dict[str, Any] | None:
+    if not isinstance(call, dict) or not isinstance(call.get("method"), str):
+        return _error(None, Failure(INVALID_REQUEST, "invalid request"))
+    identity = call.get("id")
+    if isinstance(identity, dict | list) or call.get("jsonrpc", "2.0") != "2.0":
+        return _error(None, Failure(INVALID_REQUEST, "invalid request"))
+    params = call.get("params")
+    params = [] if params is None else params
+    try:
+        if not isinstance(params, list) or len(params) > PARAMS_MAX:
+            raise Failure(INVALID_PARAMS, f"params must be a list of at most {PARAMS_MAX}")
+        result = await ask(call["method"], params)
+    except Failure as failure:
+        return _error(identity, failure) if "id" in call else None
+    return {"jsonrpc": "2.0", "id": identity, "result": result} if "id" in call else None
+
+
+def _error(identity: Any, failure: Failure) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": failure.code, "message": str(failure)}
+    if failure.data is not None:
+        error["data"] = failure.data
+    return {"jsonrpc": "2.0", "id": identity, "error": error}
+
+
+def _too_deep(body: bytes) -> bool:
+    """Whether brackets outside of strings nest deeper than any call does.
+
+    py-evm raises the recursion limit for its own 1024 frames; the JSON scanner is C and overflows
+    the stack, and with it the process, long before it reaches that limit.
+    """
+    depth = 0
+    for mark in BRACKET.finditer(STRING.sub(b"", body)):
+        depth += 1 if mark[0] in b"[{" else -1
+        if depth > DEPTH_MAX:
+            return True
+    return False
