@@ -75,7 +75,7 @@ class L2Setup:
     fee_minimum: int = 10**16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """A block, by hash and number: where the L2 begins, on the L1 and itself."""
 

@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eth_hash.auto import keccak
+
 from contracts import abi
 from contracts.bedrock.deploy import BedrockSetup, addresses, batch_inbox, steps
 from contracts.bedrock.published import artifact
@@ -108,6 +110,30 @@ class L2(Contracts):
             self.env.set_code(_address(raw), bytes.fromhex(account["code"][2:]))
             for slot, value in account.get("storage", {}).items():
                 self.env.set_storage(_address(raw), int(slot, 16), int(value, 16))
+
+
+class Raw:
+    """Calls of a chain's contracts by signature, for what no artifact describes."""
+
+    def __init__(self, chain: Contracts) -> None:
+        self.chain = chain
+
+    def ask(self, name: str, signature: str, *words: bytes) -> bytes:
+        call = keccak(signature.encode())[:4] + b"".join(words)
+        return self.send_to(self.chain.where[name], call, b"\x01" * 20)
+
+    def send(self, name: str, data: bytes, sender: bytes) -> bytes:
+        return self.send_to(self.chain.where[name], data, sender)
+
+    def send_to(self, to: bytes, data: bytes, sender: bytes) -> bytes:
+        done = self.chain.env.execute_code(
+            to_address=_address(to), sender=_address(sender), data=data, gas=GAS_MAX
+        )
+        assert not done.is_error, done.output.hex()
+        return bytes(done.output)
+
+    def storage(self, address: bytes, slot: int) -> int:
+        return int(self.chain.env.get_storage(_address(address), slot))
 
 
 def call_data(name: str, function: str, *values: Any) -> bytes:
