@@ -197,12 +197,11 @@ def next_base_fee(parent: Header, config: FeeRules, timestamp: int) -> int:
     floor, gas_used = 0, parent.gas_used
     if config.is_active("holocene", parent.timestamp):
         denominator, elasticity, min_base_fee = decode_extra(parent.extra_data)
-        is_jovian = config.is_active("jovian", parent.timestamp)
-        require((min_base_fee is not None) == is_jovian, "extra data is of another fork")
-        floor = min_base_fee or 0
-        if is_jovian:
-            require(parent.blob_gas_used is not None, "no blob gas used in a Jovian header")
+        if config.is_active("jovian", parent.timestamp):
+            floor = min_base_fee or 0
             gas_used = max(gas_used, parent.blob_gas_used or 0)
+        else:
+            require(min_base_fee is None, "extra data of Jovian in an earlier header")
     require(denominator > 0 and elasticity > 0, "denominator or elasticity is zero")
     target = parent.gas_limit // elasticity
     require(target > 0, "the gas limit is below the elasticity")

@@ -93,20 +93,39 @@ def verify_proof(root: bytes, key: bytes, nodes: Sequence[bytes]) -> bytes | Non
 
 def verify_path(root: bytes, path: bytes, nodes: Sequence[bytes]) -> bytes | None:
     """The same for a trie whose keys are not hashed, such as that of a block's transactions."""
+    return _walk(root, path, nodes)[0]
+
+
+def spelled_out(root: bytes, key: bytes, nodes: Sequence[bytes]) -> tuple[bytes, ...]:
+    """A proof of a hashed key with those nodes listed too that are so short that others hold them.
+
+    eth_getProof leaves them out, the portal's MerkleTrie.sol asks for them.
+    """
+    return _walk(root, keccak(key), nodes)[1]
+
+
+def _walk(
+    root: bytes, path: bytes, nodes: Sequence[bytes]
+) -> tuple[bytes | None, tuple[bytes, ...]]:
+    """The value at `path`, and every node on the way."""
     require(len(nodes) <= PROOF_NODES_MAX, f"proof of {len(nodes)} nodes")
     if root == EMPTY_ROOT:
         require(list(nodes) in ([], [EMPTY]), "proof with nodes of an empty trie")
-        return None
+        return None, ()
     digits: str | None = path.hex()
     child: Item = root
-    used = 0
+    used, passed = 0, []
     while digits is not None and child != b"":
         if isinstance(child, bytes):
             require(used < len(nodes), "proof ends above the key")
+            passed.append(nodes[used])
             child, used = _opened(nodes[used], child), used + 1
+        else:
+            passed.append(strict.encode(child))
+            used += nodes[used : used + 1] == passed[-1:]
         child, digits = _step(child, digits)
     require(used == len(nodes), f"{len(nodes) - used} nodes of the proof are not on the path")
-    return strict.as_bytes(child, name="value") or None
+    return strict.as_bytes(child, name="value") or None, tuple(passed)
 
 
 def _opened(node: bytes, digest: bytes) -> list[Item]:
