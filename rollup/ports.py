@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from protocol.errors import Refused, Temporary
 from rollup.codec.payload import PayloadAttributes, PayloadEnvelope
 from rollup.codec.refs import L1Block, L1BlockRef, L2BlockRef
+
+R = TypeVar("R")
+Args = TypeVarTuple("Args")
 
 VALID: Final = "VALID"
 INVALID: Final = "INVALID"
@@ -146,6 +149,19 @@ class Clock(Protocol):
         """Unix seconds."""
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+class Compute(Protocol):
+    """Runs slow pure functions where they do not stall the loop."""
+
+    async def __call__(self, job: Callable[[*Args], R], *args: *Args) -> R: ...
+
+
+class Inline:
+    """A `Compute` for tests and for who has nothing else to do."""
+
+    async def __call__(self, job: Callable[[*Args], R], *args: *Args) -> R:
+        return job(*args)
 
 
 Publish = Callable[[PayloadEnvelope], None]  # hands a signed-off block to gossip; does not wait

@@ -4,16 +4,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
-from eth_hash.auto import keccak
-
 from protocol.codec import require
 from protocol.errors import Malformed, Refused, Reset, Temporary
-from rollup.codec import strict
 from rollup.codec.config import RollupConfig
 from rollup.codec.header import Header
 from rollup.codec.hexadecimal import data, data_list, fields, from_bytes
 from rollup.codec.l1_info import l2_ref
-from rollup.codec.output import output_root
+from rollup.codec.output import MESSAGE_PASSER, Output, message_passer_root
 from rollup.codec.payload import (
     TRANSACTIONS_MAX,
     ExecutionPayload,
@@ -21,7 +18,7 @@ from rollup.codec.payload import (
     PayloadEnvelope,
 )
 from rollup.codec.refs import L2BlockRef
-from rollup.codec.trie import trie_root, verify_proof
+from rollup.codec.trie import trie_root
 from rollup.ports import (
     ACCEPTED,
     INVALID,
@@ -39,7 +36,6 @@ REFS_KEPT: Final = 1024
 BUILDS_KEPT: Final = 64  # payload ids whose block's time we know; an engine keeps about ten
 PROOF_NODES_MAX: Final = 64
 ERROR_CHARS_MAX: Final = 500
-MESSAGE_PASSER: Final = bytes.fromhex("4200000000000000000000000000000000000016")
 STATUSES: Final = (VALID, INVALID, SYNCING, ACCEPTED)
 LABELS: Final = ("safe", "finalized")  # an engine may not have them yet
 
@@ -122,12 +118,10 @@ class EngineClient:
 
     async def output_root(self, number: int) -> bytes:
         """From the header alone since Isthmus, before it with a proof of the message passer."""
-        state_root, storage_root, block_hash = await self.output_parts(number)
-        return output_root(state_root, storage_root, block_hash)
+        return (await self.output(number)).root
 
-    async def output_parts(self, number: int) -> tuple[bytes, bytes, bytes]:
-        """State root, storage root of the message passer, block hash. `Temporary` without the
-        block, `Malformed` when a proof does not hold."""
+    async def output(self, number: int) -> Output:
+        """`Temporary` without the block, `Malformed` when a proof does not hold."""
         found = await self._block(number, full=False)
         if found is None:
             raise Temporary(f"the engine has no block {number}")
@@ -137,18 +131,14 @@ class EngineClient:
             root = header.withdrawals_root
             require(root is not None, "an Isthmus block without a withdrawals root")
             assert root is not None
-            return header.state_root, root, header.hash
-        return header.state_root, await self._storage_root(header), header.hash
+            return Output(header.state_root, root, header.hash)
+        return Output(header.state_root, await self._storage_root(header), header.hash)
 
     async def _storage_root(self, header: Header) -> bytes:
         address, at = from_bytes(MESSAGE_PASSER), hex(header.number)
         answer = await self._try("eth_getProof", address, [], at)
         nodes = data_list(fields(answer, "proof").get("accountProof"), PROOF_NODES_MAX, "proof")
-        account = verify_proof(header.state_root, keccak(MESSAGE_PASSER), nodes)
-        if account is None:
-            raise Malformed("the state has no message passer")
-        values = strict.as_list(strict.decode(account), 4, "account")
-        return strict.as_bytes(values[2], 32, "storage root")
+        return message_passer_root(header.state_root, nodes)
 
     async def _block(self, which: Which, *, full: bool) -> Json | None:
         if isinstance(which, bytes):
