@@ -1,9 +1,9 @@
 """The engine as a process: `python -m rollup.engine --data DIR --port N --genesis FILE`.
 
-It prints one line of JSON when it serves, `{"port": N}`, and stops in order on SIGTERM, SIGINT, or
-when the process named by `--parent-pid` is gone. Exit codes: 0 stopped as asked, 2 wrong arguments
-or genesis file, 3 the port is taken, 4 the store is corrupt or of another chain (nothing is
-deleted), 5 the data directory is in use.
+It prints one line of JSON when it serves, `{"port": N, "engine_port": M or null}`, and stops in
+order on SIGTERM, SIGINT, or when the process named by `--parent-pid` is gone. Exit codes: 0 stopped
+as asked, 2 wrong arguments or genesis file, 3 a port is taken, 4 the store is corrupt or of another
+chain (nothing is deleted), 5 the data directory is in use.
 
 The parent is watched by a pidfd instead of PR_SET_PDEATHSIG: that signal fires when the parent's
 *thread* ends, and trio starts child processes from a thread that ends ten seconds later.
@@ -21,6 +21,7 @@ import trio
 
 from protocol.errors import Malformed
 from rollup.engine.chain import Chain
+from rollup.engine.engine_api import EngineApi
 from rollup.engine.errors import (
     EXIT_LOCKED,
     EXIT_PORT,
@@ -29,8 +30,11 @@ from rollup.engine.errors import (
     CorruptStore,
     StoreLocked,
 )
+from rollup.engine.forkchoice import Forkchoice
 from rollup.engine.genesis import Genesis, load
+from rollup.engine.jwt import load_secret
 from rollup.engine.kv import KeyValues
+from rollup.engine.mempool import Mempool
 from rollup.engine.methods import Methods
 from rollup.engine.server import Server, listen
 
@@ -53,26 +57,66 @@ def main() -> int:
 
 async def _engine(arguments: argparse.Namespace, genesis: Genesis) -> int:
     try:
-        listener = await listen(arguments.port)
+        public = await listen(arguments.port)
+        engine = None if arguments.engine_port is None else await listen(arguments.engine_port)
     except OSError as error:
-        return _fail(EXIT_PORT, f"port {arguments.port} on loopback is taken or forbidden: {error}")
+        return _fail(EXIT_PORT, f"{_ports(arguments)} on loopback is taken or forbidden: {error}")
     store = KeyValues(arguments.data)
     corrupt: CorruptStore | None = None
     try:
-        chain = Chain(store, genesis)
-        server = Server(Methods(chain, allow_rollback=arguments.allow_rollback))
+        chain = Chain(store, genesis, finality_depth=arguments.finality_depth)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_until_signal, nursery.cancel_scope)
             if arguments.parent_pid is not None:
                 nursery.start_soon(_until_parent_ends, arguments.parent_pid, nursery.cancel_scope)
-            nursery.start_soon(server.serve, listener)
-            port = listener.socket.getsockname()[1]
-            print(json.dumps({"port": port}), flush=True)
+            _serve(arguments, chain, nursery, public, engine)
+            ports = {
+                "port": _port(public),
+                "engine_port": None if engine is None else _port(engine),
+            }
+            print(json.dumps(ports), flush=True)
     except* CorruptStore as group:
         corrupt = _first(group)
     finally:
         store.close()
     return 0 if corrupt is None else _fail(EXIT_STORE, str(corrupt))
+
+
+def _serve(
+    arguments: argparse.Namespace,
+    chain: Chain,
+    nursery: trio.Nursery,
+    public: trio.SocketListener,
+    engine: trio.SocketListener | None,
+) -> None:
+    """The public methods on one port; on the other those and the Engine API, behind the token."""
+    pool = Mempool()
+    forkchoice = Forkchoice(chain, pool)
+    methods = Methods(
+        chain,
+        pool,
+        allow_rollback=arguments.allow_rollback,
+        building=not chain.optimism,
+    )
+    nursery.start_soon(Server(methods, origins=arguments.origins).serve, public)
+    if engine is None:
+        return
+    extra = EngineApi(forkchoice, chain.rules).methods()
+    both = Methods(chain, pool, building=False, extra=extra)
+    secret = None if arguments.jwt is None else load_secret(arguments.jwt)
+    forkchoice.listeners += (methods.feed.advance, both.feed.advance)
+    nursery.start_soon(forkchoice.run)
+    nursery.start_soon(Server(both, jwt_secret=secret).serve, engine)
+
+
+def _port(listener: trio.SocketListener) -> int:
+    return int(listener.socket.getsockname()[1])
+
+
+def _ports(arguments: argparse.Namespace) -> str:
+    if arguments.engine_port is None:
+        return f"port {arguments.port}"
+    return f"port {arguments.port} or {arguments.engine_port}"
 
 
 def _first(group: BaseExceptionGroup[CorruptStore]) -> CorruptStore:
@@ -117,6 +161,10 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _origins(value: str) -> tuple[str, ...]:
+    return tuple(origin for origin in value.split(",") if origin)
+
+
 def _fail(code: int, message: str) -> int:
     print(f"openledger engine: {message}", file=sys.stderr)
     return code
@@ -127,6 +175,24 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="directory of the chain database")
     parser.add_argument("--port", type=int, required=True, help="loopback port, 0 for any free one")
     parser.add_argument("--genesis", type=Path, required=True, help="genesis file (JSON)")
+    parser.add_argument("--engine-port", type=int, help="loopback port of the Engine API")
+    parser.add_argument("--jwt", type=Path, help="file with the secret of the Engine API's tokens")
+    parser.add_argument("--sequencer-url", help="where eth_sendRawTransaction is handed on to")
+    parser.add_argument(
+        "--origins", type=_origins, default=(), help="web pages that may ask, with commas between"
+    )
+    parser.add_argument(
+        "--finality-depth",
+        type=int,
+        default=0,
+        help="without OP rules: a block is final with this many blocks on it",
+    )
+    parser.add_argument(
+        "--keep-states",
+        type=int,
+        default=0,
+        help="drop states older than so many blocks before the head; 0 keeps all of them",
+    )
     parser.add_argument("--parent-pid", type=int, help="stop when this process has ended")
     parser.add_argument(
         "--allow-rollback",

@@ -1,39 +1,32 @@
-"""The chain in memory: its head, the building of the next block, and what a call would do."""
+"""The chain in memory: its heads, the building of blocks on any of its blocks, and who listens."""
 
-import sys
 import time
-import traceback
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eth.exceptions import StateRootNotFound
+import trio
 from eth_hash.auto import keccak
-from trie.exceptions import MissingTraversalNode, MissingTrieNode
 
 from protocol.errors import Refused
-from rollup.engine.blocks import Blocks
+from rollup.codec.header import next_base_fee
+from rollup.engine import building, execution
+from rollup.engine.blocks import Blocks, Heads
+from rollup.engine.building import MISSING_STATE, Ancestry, Assembly, Fields, Picker, Sealed
 from rollup.engine.errors import CorruptStore
-from rollup.engine.execution import (
-    NonceTooHigh,
-    Outcome,
-    State,
-    apply,
-    base_fee_after,
-    check,
-    genesis_state,
-    open_state,
-)
+from rollup.engine.execution import Environment, Outcome, State
 from rollup.engine.genesis import Genesis
 from rollup.engine.kv import KeyValues, StateOverlay
-from rollup.engine.mempool import Picker
 from rollup.engine.transaction import Transaction
-from rollup.engine.values import EMPTY_TRIE, Block, Header, Receipt, bloom, trie_root
+from rollup.engine.values import Block, Header
+
+__all__ = ["MISSING_STATE", "Built", "Chain"]
 
 BUILD_SECONDS_MAX: Final = 1.5
-ANCESTORS_MAX: Final = 256
-TIMESTAMP_MAX: Final = 2**63
-MISSING_STATE: Final = (MissingTrieNode, MissingTraversalNode, StateRootNotFound)
+SEALED_KEPT_MAX: Final = 8
+SUBSCRIBER_BLOCKS_MAX: Final = 256
+REORG_BLOCKS_MAX: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,210 +38,267 @@ class Built:
     dropped: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a new head did to the canonical chain: blocks that left it and that came, rising."""
+
+    gone: tuple[Block, ...]
+    come: tuple[Block, ...]
+
+
 class Chain:
-    """`build` and `rollback` belong to one caller at a time, `adopt` to the event loop; reading is
+    """Writing (`build`, `insert`, `move`, `rollback`) belongs to one caller at a time; reading is
     free for any thread, because blocks and trie nodes never change once written.
 
+    `finality_depth` is for a chain without OP rules, whose blocks nobody else finalizes.
     Raises `CorruptStore` at start when the head, its state or the genesis do not fit.
     """
 
-    def __init__(self, store: KeyValues, genesis: Genesis) -> None:
+    def __init__(self, store: KeyValues, genesis: Genesis, *, finality_depth: int = 0) -> None:
         self._store = store
         self.genesis = genesis
+        self.rules = genesis.rules
         self.blocks = Blocks(store)
-        first, nodes = _first_block(store, genesis)
-        number = self.blocks.head()
-        if number is None:
-            self.blocks.commit(first, nodes)
-            number = 0
-        stored = self.blocks.header(0)
-        if stored is None or stored.hash != first.hash:
-            raise CorruptStore(
-                "the chain database began with another genesis "
-                f"(the file says {first.hash.hex()}); nothing was deleted: use its own genesis "
-                "file, or another directory"
-            )
-        head = self.blocks.block(number)
-        if head is None:
-            raise CorruptStore(
-                f"the chain database lacks its head block {number}; nothing was deleted"
-            )
-        self.head = head
-        try:
-            self.state(head.header).get_balance(genesis.coinbase)
-        except MISSING_STATE as error:
-            raise CorruptStore(
-                f"the chain database lacks the state of its head: {error}"
-            ) from error
+        self.finality_depth = finality_depth
+        self._sealed: OrderedDict[bytes, Sealed] = OrderedDict()
+        self._listeners: list[trio.MemorySendChannel[Block]] = []
+        heads = self.blocks.heads()
+        if heads is None:
+            first, nodes = first_block(store, genesis)
+            self.blocks.start(first, nodes, genesis.digest)
+            heads = Heads(first.hash, first.hash, first.hash)
+        self._check_genesis()
+        self.head, self.safe, self.finalized = (
+            self._stored(h) for h in (heads.head, heads.safe, heads.finalized)
+        )
+        if not self.has_state(self.head.header):
+            raise CorruptStore("the chain database lacks the state of its head")
+
+    @property
+    def optimism(self) -> bool:
+        """Whether OP Stack's rules hold."""
+        return self.rules.optimism
+
+    # reading
 
     def state(self, header: Header) -> State:
         """The accounts after `header`, as its own block saw them; changes go nowhere."""
-        return self._open(
-            header, header.timestamp, header.coinbase, header.base_fee, header.number
-        )[0]
+        return self._open(header, header.base_fee or 0)[0]
+
+    def call_state(self, header: Header) -> State:
+        """As `state`, with nothing to pay."""
+        return self._open(header, 0)[0]
+
+    @property
+    def trie_nodes(self) -> StateOverlay:
+        """Trie nodes and code by hash, KeyError for what is not there."""
+        return StateOverlay(self._store)
+
+    def has_state(self, header: Header) -> bool:
+        return self._store.node(header.state_root) is not None
+
+    def next_base_fee(self, header: Header) -> int:
+        return next_base_fee(header, self.rules, header.timestamp + 1)
+
+    def l1_cost(self, header: Header, raw: bytes, gas: int) -> int:
+        """What OP Stack takes for a transaction beside gas at most, after `header`; in wei."""
+        if not self.optimism:
+            return 0
+        state = self.state(header)
+        return int(state.fees().l1_fee(raw) + state.operator_fee(gas))
+
+    def simulate(self, header: Header, transaction: Transaction) -> Outcome:
+        """What `transaction` would do right after `header`, for free, whatever its nonce."""
+        state = self.call_state(header)
+        if state.get_balance(transaction.sender) < transaction.value:
+            raise Refused("insufficient funds for transfer")
+        return execution.apply(state, transaction)
+
+    def subscribe(self) -> "trio.MemoryReceiveChannel[Block]":
+        """Each block that becomes canonical, in order.  Who falls behind is cut off: his channel
+        ends."""
+        send, receive = trio.open_memory_channel[Block](SUBSCRIBER_BLOCKS_MAX)
+        self._listeners.append(send)
+        return receive
+
+    # building and writing
+
+    def assemble(self, parent: Block, fields: Fields) -> Assembly:
+        """A new block on any stored block.  Raises `Refused`."""
+        ancestors = Ancestry(parent.hash, self._parent_of)
+        return Assembly(self._store, self.rules, parent.header, fields, ancestors)
+
+    def keep(self, sealed: Sealed) -> None:
+        """Remember a block that was built here: it will come back to be stored."""
+        self._sealed[sealed.block.hash] = sealed
+        while len(self._sealed) > SEALED_KEPT_MAX:
+            self._sealed.popitem(last=False)
+
+    def kept(self, block_hash: bytes) -> Sealed | None:
+        return self._sealed.get(block_hash)
+
+    def insert(self, sealed: Sealed) -> None:
+        """Store a block and its state, as head of nothing."""
+        self.blocks.insert(sealed.block, sealed.nodes)
+        self._sealed.pop(sealed.block.hash, None)
+
+    def move(self, heads: Heads) -> Move:
+        """Make stored blocks the heads, on disk before this returns; `adopt` them then.
+
+        Raises `Refused` when safe or finalized is no ancestor of the head, and nothing is changed.
+        """
+        head = self._stored(heads.head)
+        move = self._way(head)
+        if move is None:
+            raise Refused(f"more than {REORG_BLOCKS_MAX} blocks to reorganise")
+        fork = head.number - len(move.come)
+        come = {block.hash for block in move.come}
+        for name, block_hash in (("safe", heads.safe), ("finalized", heads.finalized)):
+            number = self.blocks.number_of(block_hash)
+            if block_hash not in come and (number is None or number > fork):
+                raise Refused(f"the {name} block is not on the chain of the head")
+        old = Heads(self.head.hash, self.safe.hash, self.finalized.hash)
+        if heads != old:
+            self.blocks.move(heads, move.gone, move.come)
+        return move
+
+    def adopt(
+        self,
+        head: Block,
+        safe: Block | None = None,
+        finalized: Block | None = None,
+        move: Move | None = None,
+    ) -> None:
+        """Show readers heads that are on disk; belongs to the event loop."""
+        come = (head,) if head.header.parent_hash == self.head.hash else ()
+        self.head = head
+        if self.optimism:
+            self.safe, self.finalized = safe or self.safe, finalized or self.finalized
+        else:  # the depth alone decides
+            self.safe = self.finalized = self._below(head)
+        self._announce(come if move is None else move.come)
+
+    def _announce(self, blocks: Sequence[Block]) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                for block in blocks:
+                    listener.send_nowait(block)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                listener.close()
+                self._listeners.remove(listener)
+
+    # a chain without OP rules
 
     def build(self, timestamp: int, coinbase: bytes, picker: Picker) -> Built:
-        """Execute and store the next block; runs in a worker thread. Raises `Refused`.
+        """Execute and store the next block as head; runs in a worker thread. Raises `Refused`.
 
         Stops taking transactions after 1.5 s, so that blocks keep coming every 2 s although the
         interpreter is slower than the gas limit on the worst code.
         """
         parent = self.head
-        if not parent.header.timestamp < timestamp < TIMESTAMP_MAX:
-            raise Refused(
-                f"block timestamp {timestamp} is not after its parent's {parent.header.timestamp}"
-            )
-        base_fee = base_fee_after(parent.header)
-        state, overlay = self._open(
-            parent.header, timestamp, coinbase, base_fee, parent.number + 1, parent.hash
+        if not timestamp < building.TIMESTAMP_MAX:
+            raise Refused(f"block timestamp {timestamp} is out of range")
+        fields = Fields(
+            timestamp,
+            coinbase,
+            keccak(parent.hash + timestamp.to_bytes(8, "big")),
+            bytes(32),
+            parent.header.gas_limit,
+            b"",
         )
-        included, receipts, dropped = _fill(state, picker, parent.header.gas_limit)
-        root = state.make_state_root()
-        state.persist()
-        encoded = [r.encode(tx.type_id) for r, tx in zip(receipts, included, strict=True)]
-        raws = [tx.raw for tx in included]
-        header = Header(
-            parent_hash=parent.hash,
-            coinbase=coinbase,
-            state_root=root,
-            transactions_root=trie_root(raws),
-            receipts_root=trie_root(encoded),
-            bloom=bloom(tuple(log for r in receipts for log in r.logs)),
-            number=parent.number + 1,
-            gas_limit=parent.header.gas_limit,
-            gas_used=receipts[-1].gas_used_cumulative if receipts else 0,
-            timestamp=timestamp,
-            mix_hash=keccak(parent.hash + timestamp.to_bytes(8, "big")),
-            base_fee=base_fee,
-        )
-        block = _block(header, included, receipts)
-        self.blocks.commit(block, overlay.added)
-        return Built(block, {tx.sender: tx.nonce + 1 for tx in included}, tuple(dropped))
-
-    def adopt(self, block: Block) -> None:
-        """Make a stored block the head that readers see."""
-        self.head = block
+        assembly = self.assemble(parent, fields)
+        assembly.fill(picker, time.monotonic() + BUILD_SECONDS_MAX)
+        nonces = assembly.nonces()
+        sealed = assembly.seal()
+        block = sealed.block
+        safe = self._below(block)
+        self.blocks.extend(block, sealed.nodes, Heads(block.hash, safe.hash, safe.hash))
+        return Built(block, nonces, tuple(assembly.dropped))
 
     def rollback(self, number: int) -> Block:
-        """Forget all blocks after `number` and return the new head (tests of reorgs only)."""
+        """Make block `number` the head again; what came after stays stored (to test reorgs only).
+
+        Raises `Refused` below the finalized block, if blocks are finalized by depth.
+        """
         block = self.blocks.block(number) if 0 <= number <= self.head.number else None
         if block is None:
             raise Refused(f"cannot roll back to block {number}, the head is {self.head.number}")
-        self.blocks.truncate(number, self.head.number)
+        if self.finality_depth and number < self.finalized.number:
+            raise Refused(f"cannot roll back to block {number}, below a finalized one")
+        safe, final = (
+            each if each.number <= number else block for each in (self.safe, self.finalized)
+        )
+        self.move(Heads(block.hash, safe.hash, final.hash))
         return block
 
-    def simulate(self, header: Header, transaction: Transaction) -> Outcome:
-        """What `transaction` would do right after `header`, for free, whatever its nonce."""
-        state, _ = self._open(header, header.timestamp, header.coinbase, 0, header.number)
-        if state.get_balance(transaction.sender) < transaction.value:
-            raise Refused("insufficient funds for transfer")
-        return apply(state, transaction)
+    def _below(self, head: Block) -> Block:
+        if self.finality_depth == 0:
+            return head
+        first = self.genesis.number
+        known = self.blocks.block(max(first, head.number - self.finality_depth))
+        assert known is not None
+        return known
 
-    def _open(
-        self,
-        root_of: Header,
-        timestamp: int,
-        coinbase: bytes,
-        base_fee: int,
-        number: int,
-        parent_hash: bytes | None = None,
-    ) -> tuple[State, StateOverlay]:
-        return open_state(
-            self._store,
-            root_of.state_root,
-            chain_id=self.genesis.chain_id,
-            number=number,
-            timestamp=timestamp,
-            coinbase=coinbase,
-            mix_hash=keccak((parent_hash or root_of.parent_hash) + timestamp.to_bytes(8, "big")),
-            gas_limit=root_of.gas_limit,
-            base_fee=base_fee,
-            ancestors=self._ancestors(number, parent_hash or root_of.parent_hash),
+    # parts
+
+    def _open(self, header: Header, base_fee: int) -> tuple[State, StateOverlay]:
+        environment = Environment(
+            header.number,
+            header.timestamp,
+            header.coinbase,
+            header.mix_hash,
+            header.gas_limit,
+            base_fee,
+            Ancestry(header.parent_hash, self._parent_of),
         )
+        return execution.open_state(self._store, header.state_root, self.rules, environment)
 
-    def _ancestors(self, number: int, parent_hash: bytes) -> Iterator[bytes]:
-        for ancestor in range(number - 1, max(-1, number - 1 - ANCESTORS_MAX), -1):
-            yield parent_hash
-            header = self.blocks.header(ancestor)
-            if header is None:
-                return
-            parent_hash = header.parent_hash
+    def _parent_of(self, block_hash: bytes) -> bytes | None:
+        header = self.blocks.header_of(block_hash)
+        if header is None or header.number <= self.genesis.number:
+            return None
+        return header.parent_hash
 
-
-def _fill(
-    state: State, picker: Picker, gas_limit: int
-) -> tuple[list[Transaction], list[Receipt], list[bytes]]:
-    included: list[Transaction] = []
-    receipts: list[Receipt] = []
-    dropped: list[bytes] = []
-    gas_used = 0
-    deadline = time.monotonic() + BUILD_SECONDS_MAX
-    while (transaction := picker.peek()) is not None and time.monotonic() < deadline:
-        if transaction.gas > gas_limit - gas_used:
-            picker.skip_sender()
-            continue
-        outcome = _include(state, transaction)
-        if isinstance(outcome, Outcome):
-            gas_used += outcome.gas_used
-            included.append(transaction)
-            receipts.append(
-                Receipt(outcome.status, outcome.gas_used, gas_used, outcome.logs, outcome.created)
+    def _stored(self, block_hash: bytes) -> Block:
+        block = self.blocks.by_hash(block_hash)
+        if block is None:
+            raise CorruptStore(
+                f"the chain database lacks block {block_hash.hex()}; nothing was deleted"
             )
-            picker.advance()
-        else:
-            if not isinstance(outcome, NonceTooHigh):
-                dropped.append(transaction.hash)
-            picker.skip_sender()
-    return included, receipts, dropped
+        return block
+
+    def _way(self, head: Block) -> Move | None:
+        """From the canonical chain as it is to `head`; None if it is too long."""
+        come: list[Block] = []
+        block = head
+        while not self.blocks.is_canonical(block.hash):
+            come.append(block)
+            if len(come) > REORG_BLOCKS_MAX:
+                return None
+            block = self._stored(block.header.parent_hash)
+        if self.head.number - block.number > REORG_BLOCKS_MAX:
+            return None
+        gone = tuple(
+            self._stored(self.blocks.hash_of(number) or b"")
+            for number in range(block.number + 1, self.head.number + 1)
+        )
+        return Move(gone, tuple(reversed(come)))
+
+    def _check_genesis(self) -> None:
+        digest, first_hash = self.blocks.genesis()
+        if digest == self.genesis.digest:
+            return
+        first, _ = first_block(self._store, self.genesis)
+        if first.hash != first_hash:
+            raise CorruptStore(
+                "the chain database began with another genesis "
+                f"(the file says {first.hash.hex()}); nothing was deleted: use its own genesis "
+                "file, or another directory"
+            )
 
 
-def _include(state: State, transaction: Transaction) -> Outcome | Exception:
-    """Apply one transaction, or say why not with the state as before.
-
-    An unforeseen exception of the interpreter drops this one transaction: ending the process
-    would let anybody stop the chain by sending it again.
-    """
-    snapshot = state.snapshot()
-    try:
-        check(state, transaction)
-        return apply(state, transaction)
-    except Refused as refusal:
-        state.revert(snapshot)
-        return refusal
-    except (*MISSING_STATE, CorruptStore):
-        raise
-    except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        state.revert(snapshot)
-        return error
-
-
-def _block(header: Header, included: list[Transaction], receipts: list[Receipt]) -> Block:
-    encoded = header.encode()
-    return Block(
-        header,
-        keccak(encoded),
-        tuple(tx.raw for tx in included),
-        tuple(tx.sender for tx in included),
-        tuple(receipts),
-        len(encoded) + sum(len(tx.raw) for tx in included),
-    )
-
-
-def _first_block(store: KeyValues, genesis: Genesis) -> tuple[Block, dict[bytes, bytes]]:
-    root, overlay = genesis_state(store, genesis)
-    header = Header(
-        parent_hash=bytes(32),
-        coinbase=genesis.coinbase,
-        state_root=root,
-        transactions_root=EMPTY_TRIE,
-        receipts_root=EMPTY_TRIE,
-        bloom=bytes(256),
-        number=0,
-        gas_limit=genesis.gas_limit,
-        gas_used=0,
-        timestamp=genesis.timestamp,
-        mix_hash=bytes(32),
-        base_fee=genesis.base_fee,
-    )
-    return _block(header, [], []), overlay.added
+def first_block(store: KeyValues, genesis: Genesis) -> tuple[Block, dict[bytes, bytes]]:
+    """The first block with its trie nodes and code."""
+    root, passer, overlay = execution.genesis_state(store, genesis)
+    header = genesis.header(root, passer)
+    return Block(header, header.hash, (), (), (), len(header.encode())), overlay.added

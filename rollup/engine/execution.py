@@ -1,49 +1,50 @@
-"""The state transition: Prague rules by py-evm, without blobs, withdrawals or a beacon chain."""
+"""One transaction on a state: whether it may run, and what it does."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from eth._utils.address import generate_contract_address
 from eth.db.atomic import AtomicDB
 from eth.vm.execution_context import ExecutionContext
-from eth.vm.forks.prague.state import PragueState, PragueTransactionExecutor
+from eth.vm.message import Message
 from eth_typing import Address
 
 from protocol.errors import Refused
+from rollup.codec.header import next_base_fee
+from rollup.engine.evm import STATES, OutOfTime, State
 from rollup.engine.genesis import Genesis
-from rollup.engine.kv import KeyValues, StateOverlay
-from rollup.engine.transaction import Transaction
+from rollup.engine.kv import Reads, StateOverlay
+from rollup.engine.op import MESSAGE_PASSER, Deposit, deposit_fault
+from rollup.engine.rules import Fork, Rules
+from rollup.engine.transaction import SET_CODE, Transaction
 from rollup.engine.values import EMPTY_TRIE, Header, Log
 
-ELASTICITY: Final = 2
-BASE_FEE_CHANGE_DENOMINATOR: Final = 8
+__all__ = ["NonceTooHigh", "OutOfTime", "Outcome", "State", "apply", "check", "open_state"]
+
 DELEGATION_PREFIX: Final = b"\xef\x01\x00"
 CODE_DELEGATION_BYTES: Final = 23
-
-State = Any  # py-evm's state; its own annotations want a NewType around every address
+SYSTEM_ADDRESS: Final = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
+SYSTEM_GAS: Final = 30_000_000
+BEACON_ROOTS: Final = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")
+BLOCK_HASHES: Final = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
 
 
 class NonceTooHigh(Refused):
     """Valid later, when the transactions before it are in."""
 
 
-class _Executor(PragueTransactionExecutor):
-    """py-evm's executor; `check` has validated, and the gas spent is kept for the receipt."""
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a block's code sees of the block; `ancestors` are hashes, the parent's first."""
 
-    def validate_transaction(self, transaction: Any) -> None:
-        pass
-
-    def finalize_computation(self, transaction: Any, computation: Any) -> Any:
-        computation = super().finalize_computation(transaction, computation)
-        spent = transaction.gas - computation.get_gas_remaining()
-        refund = self.calculate_gas_refund(computation, spent)
-        computation.gas_spent = spent - refund + computation.data_floor_gas
-        return computation
-
-
-class _State(PragueState):
-    transaction_executor_class = _Executor
+    number: int
+    timestamp: int
+    coinbase: bytes
+    mix_hash: bytes
+    gas_limit: int
+    base_fee: int
+    ancestors: Iterable[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,54 +58,36 @@ class Outcome:
     error: str | None
     reverted: bool
     created: bytes
+    l1_fee: int = 0
+    deposit_nonce: int | None = None
 
 
 def open_state(
-    below: KeyValues,
-    root: bytes,
-    *,
-    chain_id: int,
-    number: int,
-    timestamp: int,
-    coinbase: bytes,
-    mix_hash: bytes,
-    gas_limit: int,
-    base_fee: int,
-    ancestors: Iterable[bytes],
+    below: Reads, root: bytes, rules: Rules, environment: Environment
 ) -> tuple[State, StateOverlay]:
-    """The state under `root` as seen by block `number`; changes stay in the overlay."""
+    """The state under `root` as seen by a block; changes stay in the overlay."""
     overlay = StateOverlay(below)
     new_context: Any = ExecutionContext
     context = new_context(
-        coinbase=coinbase,
-        timestamp=timestamp,
-        block_number=number,
+        coinbase=environment.coinbase,
+        timestamp=environment.timestamp,
+        block_number=environment.number,
         difficulty=0,
-        mix_hash=mix_hash,
-        gas_limit=gas_limit,
-        prev_hashes=ancestors,
-        chain_id=chain_id,
-        base_fee_per_gas=base_fee,
+        mix_hash=environment.mix_hash,
+        gas_limit=environment.gas_limit,
+        prev_hashes=environment.ancestors,
+        chain_id=rules.chain_id,
+        base_fee_per_gas=environment.base_fee,
         excess_blob_gas=0,
     )
-    new_state: Any = _State
+    new_state = STATES[rules.fork(environment.timestamp)]
     return new_state(AtomicDB(overlay), context, root), overlay
 
 
-def genesis_state(below: KeyValues, genesis: Genesis) -> tuple[bytes, StateOverlay]:
-    """The root after the allocation, with the trie nodes to store."""
-    state, overlay = open_state(
-        below,
-        EMPTY_TRIE,
-        chain_id=genesis.chain_id,
-        number=0,
-        timestamp=genesis.timestamp,
-        coinbase=genesis.coinbase,
-        mix_hash=bytes(32),
-        gas_limit=genesis.gas_limit,
-        base_fee=genesis.base_fee,
-        ancestors=(),
-    )
+def genesis_state(below: Reads, genesis: Genesis) -> tuple[bytes, bytes, StateOverlay]:
+    """The root after the allocation, the message passer's storage root, the trie nodes to store."""
+    environment = Environment(0, genesis.timestamp, bytes(20), bytes(32), 0, 0, ())
+    state, overlay = open_state(below, EMPTY_TRIE, genesis.rules, environment)
     for address, account in genesis.alloc:
         state.set_balance(address, account.balance)
         state.set_nonce(address, account.nonce)
@@ -114,20 +97,62 @@ def genesis_state(below: KeyValues, genesis: Genesis) -> tuple[bytes, StateOverl
             state.set_storage(address, slot, value)
     state.lock_changes()
     root = state.make_state_root()
+    passer = storage_root(state, MESSAGE_PASSER)
     state.persist()
-    return root, overlay
+    return root, passer, overlay
+
+
+def storage_root(state: State, address: bytes) -> bytes:
+    """After `make_state_root`."""
+    return bytes(state._account_db._get_storage_root(address))
+
+
+def begin(state: State, parent_hash: bytes, beacon_root: bytes) -> None:
+    """The system calls before the first transaction: EIP-4788, and since Prague EIP-2935."""
+    _system_call(state, BEACON_ROOTS, beacon_root)
+    if state.fork != Fork.HOLOCENE:
+        _system_call(state, BLOCK_HASHES, parent_hash)
+    state.lock_changes()
+
+
+def _system_call(state: State, to: bytes, data: bytes) -> None:
+    code = state.get_code(to)
+    if not code:
+        return
+    message = Message(
+        gas=SYSTEM_GAS,
+        to=Address(to),
+        sender=Address(SYSTEM_ADDRESS),
+        value=0,
+        data=data,
+        code=code,
+    )
+    context = state.get_transaction_context_class()(gas_price=0, origin=SYSTEM_ADDRESS)
+    state.computation_class.apply_message(state, message, context)
+    state.clear_transient_storage()
 
 
 def check(state: State, transaction: Transaction) -> None:
-    """Whether the next block may hold `transaction` now. Raises `Refused` with geth's words."""
+    """Whether the block may hold `transaction` now. Raises `Refused` with geth's words."""
+    holocene = state.fork == Fork.HOLOCENE
+    if holocene and transaction.type_id == SET_CODE:
+        raise Refused("transaction type not supported")
+    least = transaction.gas_least_cancun if holocene else transaction.gas_least
+    if transaction.gas < least:
+        raise Refused(f"intrinsic gas too low: have {transaction.gas}, want {least}")
+    if transaction.max_fee_per_gas < state.base_fee:
+        raise Refused(
+            "max fee per gas less than block base fee: "
+            f"have {transaction.max_fee_per_gas}, base fee {state.base_fee}"
+        )
     nonce = state.get_nonce(transaction.sender)
     if transaction.nonce < nonce:
         raise Refused(f"nonce too low: next nonce {nonce}, tx nonce {transaction.nonce}")
-    balance = state.get_balance(transaction.sender)
-    if balance < transaction.cost_max:
+    balance, cost = state.get_balance(transaction.sender), transaction.cost_max
+    cost += rollup_cost(state, transaction)
+    if balance < cost:
         raise Refused(
-            "insufficient funds for gas * price + value: "
-            f"balance {balance}, tx cost {transaction.cost_max}"
+            f"insufficient funds for gas * price + value: balance {balance}, tx cost {cost}"
         )
     code = state.get_code(transaction.sender)
     if code and not (len(code) == CODE_DELEGATION_BYTES and code.startswith(DELEGATION_PREFIX)):
@@ -136,12 +161,20 @@ def check(state: State, transaction: Transaction) -> None:
         raise NonceTooHigh(f"nonce too high: next nonce {nonce}, tx nonce {transaction.nonce}")
 
 
-def apply(state: State, transaction: Transaction) -> Outcome:
+def rollup_cost(state: State, transaction: Transaction) -> int:
+    """What OP Stack takes beside gas at most, in wei."""
+    if state.fork == Fork.PRAGUE or not transaction.raw:
+        return 0
+    return int(state.fees().l1_fee(transaction.raw) + state.operator_fee(transaction.gas))
+
+
+def apply(state: State, transaction: Transaction | Deposit) -> Outcome:
     """Execute what `check` let through (or a simulated call whose fees are zero)."""
     created = b""
+    nonce = state.get_nonce(transaction.sender)
     if not transaction.to:
-        nonce = state.get_nonce(transaction.sender)
-        created = generate_contract_address(Address(transaction.sender), nonce)
+        created = bytes(generate_contract_address(Address(transaction.sender), nonce))
+    state.l1_fee = 0
     computation = state.apply_transaction(transaction)
     failed = bool(computation.is_error)
     entries = () if failed else computation.get_log_entries()
@@ -159,16 +192,30 @@ def apply(state: State, transaction: Transaction) -> Outcome:
         bytes(computation.output),
         error,
         reverted,
-        bytes(created),
+        created,
+        state.l1_fee,
     )
 
 
-def base_fee_after(parent: Header) -> int:
-    """EIP-1559 with elasticity 2 and denominator 8, in wei per gas."""
-    target = parent.gas_limit // ELASTICITY
-    if parent.gas_used == target:
-        return parent.base_fee
-    delta = parent.base_fee * abs(parent.gas_used - target) // target // BASE_FEE_CHANGE_DENOMINATOR
-    if parent.gas_used > target:
-        return parent.base_fee + max(delta, 1)
-    return parent.base_fee - delta
+def apply_deposit(state: State, deposit: Deposit) -> Outcome:
+    """Execute a deposit, which cannot be refused: at worst it keeps its mint and does nothing else.
+
+    https://specs.optimism.io/protocol/deposits.html#execution
+    """
+    state.give(deposit.sender, deposit.mint)
+    nonce = state.get_nonce(deposit.sender)
+    balance = state.get_balance(deposit.sender)
+    fault = deposit_fault(deposit, balance, isthmus=state.fork >= Fork.ISTHMUS)
+    if fault is None:
+        return replace(apply(state, deposit), deposit_nonce=nonce)
+    state.increment_nonce(deposit.sender)
+    state.lock_changes()
+    created = b""
+    if not deposit.to:
+        created = bytes(generate_contract_address(Address(deposit.sender), nonce))
+    return Outcome(0, deposit.gas, (), b"", fault, False, created, deposit_nonce=nonce)
+
+
+def base_fee_after(parent: Header, rules: Rules | None = None, timestamp: int = 0) -> int:
+    """EIP-1559 with what the chain, or since Holocene the parent, says; in wei per gas."""
+    return next_base_fee(parent, rules or Rules(0), timestamp or parent.timestamp + 1)

@@ -4,7 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import plyvel
 from eth.db.backends.base import BaseDB
@@ -64,10 +64,18 @@ class KeyValues:
         except plyvel.Error as error:
             raise self._corrupt(error) from error
 
-    def write(self, puts: Mapping[bytes, bytes | None]) -> None:
-        """All of `puts` or nothing, on disk before this returns; `None` deletes."""
+    def node(self, name: bytes) -> bytes | None:
+        """A trie node or code, by its hash."""
+        return self.get(STATE_PREFIX + name)
+
+    def write(self, puts: Mapping[bytes, bytes | None], *, sync: bool = True) -> None:
+        """All of `puts` or nothing; `None` deletes.
+
+        With `sync` it is on disk before this returns, and so is all that was written before: the
+        log keeps the order.
+        """
         try:
-            with self._db.write_batch(transaction=True, sync=True) as batch:
+            with self._db.write_batch(transaction=True, sync=sync) as batch:
                 for key, value in puts.items():
                     if value is None:
                         batch.delete(key)
@@ -87,21 +95,27 @@ class KeyValues:
         )
 
 
+class Reads(Protocol):
+    """Where trie nodes and code lie, by the hash of each."""
+
+    def node(self, name: bytes) -> bytes | None: ...
+
+
 class StateOverlay(BaseDB):
-    """py-evm's database: trie nodes and code read from LevelDB, new ones gathered in memory.
+    """py-evm's database: trie nodes and code read from below, new ones gathered in memory.
 
     Keys are hashes of their values, so an overlay never disagrees with the store below it; what a
     block adds is written with its header in one batch, or never.
     """
 
-    def __init__(self, below: KeyValues) -> None:
+    def __init__(self, below: Reads) -> None:
         self._below = below
         self.added: dict[bytes, bytes] = {}
 
     def __getitem__(self, key: bytes) -> bytes:
         value = self.added.get(key)
         if value is None:
-            value = self._below.get(STATE_PREFIX + key)
+            value = self._below.node(key)
         if value is None:
             raise KeyError(key)
         return value
@@ -113,4 +127,4 @@ class StateOverlay(BaseDB):
         self.added.pop(key, None)
 
     def _exists(self, key: bytes) -> bool:
-        return key in self.added or self._below.get(STATE_PREFIX + key) is not None
+        return key in self.added or self._below.node(key) is not None

@@ -27,6 +27,10 @@ GAS_TOKEN: Final = 4
 GAS_TOKEN_FLOOR: Final = 10
 TOKENS_NONZERO: Final = 4
 
+SIGNERS_KEPT_MAX: Final = 16_384
+
+_signers: dict[bytes, bytes] = {}  # by hash, which commits to the signature
+
 AccessList = tuple[tuple[bytes, tuple[int, ...]], ...]
 
 
@@ -65,10 +69,14 @@ class Transaction:
 
     @property
     def gas_least(self) -> int:
-        """The smallest gas limit that is valid at all (EIP-3860 words, EIP-7623 floor)."""
-        words = 0 if self.to else GAS_INITCODE_WORD * ((len(self.data) + 31) // 32)
+        """The smallest gas limit that is valid in Prague (EIP-3860 words, EIP-7623 floor)."""
         floor = GAS_TRANSACTION + GAS_TOKEN_FLOOR * self._tokens()
-        return max(self.intrinsic_gas + words, floor)
+        return max(self.gas_least_cancun, floor)
+
+    @property
+    def gas_least_cancun(self) -> int:
+        words = 0 if self.to else GAS_INITCODE_WORD * ((len(self.data) + 31) // 32)
+        return self.intrinsic_gas + words
 
     @property
     def cost_max(self) -> int:
@@ -83,12 +91,30 @@ class Transaction:
 
 
 def decode(raw: bytes, chain_id: int, sender: bytes | None = None) -> Transaction:
-    """A signed transaction of type 0 (EIP-155 only), 1, 2 or 4. Raises `Malformed`.
+    """A signed transaction that a stranger hands in: type 0 (EIP-155 only), 1, 2 or 4.
 
     Recovering the signer is the slow part; a stored transaction comes with its known `sender`.
+    Raises `Malformed`.
     """
-    if not raw or len(raw) > TRANSACTION_BYTES_MAX:
+    if sender is None and len(raw) > TRANSACTION_BYTES_MAX:
         raise Malformed(f"transaction of {len(raw)} bytes, allowed 1 to {TRANSACTION_BYTES_MAX}")
+    transaction = included(raw, chain_id, sender)
+    if sender is None and transaction.type_id == LEGACY and transaction.v in (27, 28):
+        raise Malformed("only replay-protected (EIP-155) transactions allowed over RPC")
+    if sender is None and transaction.gas < transaction.gas_least:
+        raise Malformed(
+            f"intrinsic gas too low: have {transaction.gas}, want {transaction.gas_least}"
+        )
+    return transaction
+
+
+def included(raw: bytes, chain_id: int, sender: bytes | None = None) -> Transaction:
+    """A signed transaction in a block, where size and old signatures are free; gas is for `check`.
+
+    Raises `Malformed`.
+    """
+    if not raw:
+        raise Malformed("transaction of no bytes")
     kind = LEGACY if raw[0] >= 0xC0 else raw[0]
     if kind not in (LEGACY, ACCESS_LIST, DYNAMIC_FEE, SET_CODE):
         raise Malformed(f"transaction type {kind} not supported")
@@ -103,10 +129,6 @@ def decode(raw: bytes, chain_id: int, sender: bytes | None = None) -> Transactio
         raise Malformed("max priority fee per gas higher than max fee per gas")
     if not transaction.to and len(transaction.data) > INITCODE_BYTES_MAX:
         raise Malformed(f"max initcode size exceeded: {len(transaction.data)} bytes")
-    if transaction.gas < transaction.gas_least:
-        raise Malformed(
-            f"intrinsic gas too low: have {transaction.gas}, want {transaction.gas_least}"
-        )
     return transaction
 
 
@@ -116,12 +138,12 @@ def _legacy(
     if len(fields) != 9:
         raise Malformed(f"legacy transaction with {len(fields)} fields")
     v = _integer(fields[6], UINT256_MAX)
-    if v in (27, 28):
-        raise Malformed("only replay-protected (EIP-155) transactions allowed over RPC")
-    parity = v - 35 - 2 * chain_id
+    protected = v not in (27, 28)
+    parity = v - 35 - 2 * chain_id if protected else v - 27
     if parity not in (0, 1):
         raise Malformed(f"invalid chain id for signer: v is {v}, this chain is {chain_id}")
-    digest = keccak(rlp.encode([*fields[:6], _minimal(chain_id), b"", b""]))
+    signed = [*fields[:6], _minimal(chain_id), b"", b""] if protected else fields[:6]
+    digest = keccak(rlp.encode(signed))
     price = _integer(fields[1], UINT256_MAX)
     return _signed(
         kind,
@@ -176,11 +198,12 @@ def _signed(
     if not (isinstance(to, bytes) and len(to) in (0, 20) and isinstance(data, bytes)):
         raise Malformed("transaction with a malformed recipient or data")
     r, s = (_integer(part, UINT256_MAX) for part in signature)
+    name = keccak(raw)
     return Transaction(
         raw=raw,
-        hash=keccak(raw),
+        hash=name,
         type_id=kind,
-        sender=recover(digest, parity, r, s) if sender is None else sender,
+        sender=_signer(name, digest, parity, r, s) if sender is None else sender,
         nonce=_integer(nonce, UINT64_MAX - 1),
         max_priority_fee_per_gas=tip,
         max_fee_per_gas=fee,
@@ -194,6 +217,17 @@ def _signed(
         r=r,
         s=s,
     )
+
+
+def _signer(name: bytes, digest: bytes, parity: int, r: int, s: int) -> bytes:
+    """`recover`, once per transaction: those of a block were in the pool before."""
+    known = _signers.get(name)
+    if known is None:
+        known = recover(digest, parity, r, s)
+        if len(_signers) >= SIGNERS_KEPT_MAX:
+            _signers.clear()
+        _signers[name] = known
+    return known
 
 
 def recover(digest: bytes, parity: int, r: int, s: int) -> bytes:

@@ -1,100 +1,24 @@
-"""Header, receipt and block as the chain stores them and as their hashes are formed."""
+"""Receipt and block as the chain stores them and as their hashes are formed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import rlp
 from eth_hash.auto import keccak
-from trie.hexary import HexaryTrie
 
-from protocol.errors import Malformed
+from rollup.codec import strict
+from rollup.codec.header import Header
+from rollup.codec.strict import Item, as_bytes, as_list, as_uint
 
-EMPTY_TRIE: Final = keccak(rlp.encode(b""))
-EMPTY_UNCLES: Final = keccak(rlp.encode([]))
+__all__ = ["EMPTY_REQUESTS", "EMPTY_TRIE", "EMPTY_UNCLES", "Block", "Header", "Log", "Receipt"]
+
+EMPTY_TRIE: Final = keccak(b"\x80")
+EMPTY_UNCLES: Final = keccak(b"\xc0")
 EMPTY_REQUESTS: Final = bytes.fromhex(
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 )
 BLOOM_BYTES: Final = 256
-
-
-def minimal(value: int) -> bytes:
-    return value.to_bytes((value.bit_length() + 7) // 8, "big")
-
-
-def number(data: bytes) -> int:
-    return int.from_bytes(data, "big")
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A Prague header without its constants (no uncles, withdrawals, blobs, requests)."""
-
-    parent_hash: bytes
-    coinbase: bytes
-    state_root: bytes
-    transactions_root: bytes
-    receipts_root: bytes
-    bloom: bytes
-    number: int
-    gas_limit: int
-    gas_used: int
-    timestamp: int
-    mix_hash: bytes
-    base_fee: int
-
-    def encode(self) -> bytes:
-        return bytes(
-            rlp.encode(
-                [
-                    self.parent_hash,
-                    EMPTY_UNCLES,
-                    self.coinbase,
-                    self.state_root,
-                    self.transactions_root,
-                    self.receipts_root,
-                    self.bloom,
-                    b"",
-                    minimal(self.number),
-                    minimal(self.gas_limit),
-                    minimal(self.gas_used),
-                    minimal(self.timestamp),
-                    b"",
-                    self.mix_hash,
-                    bytes(8),
-                    minimal(self.base_fee),
-                    EMPTY_TRIE,
-                    b"",
-                    b"",
-                    bytes(32),
-                    EMPTY_REQUESTS,
-                ]
-            )
-        )
-
-    @staticmethod
-    def decode(data: bytes) -> "Header":
-        try:
-            f = rlp.decode(data)
-            return Header(
-                parent_hash=f[0],
-                coinbase=f[2],
-                state_root=f[3],
-                transactions_root=f[4],
-                receipts_root=f[5],
-                bloom=f[6],
-                number=number(f[8]),
-                gas_limit=number(f[9]),
-                gas_used=number(f[10]),
-                timestamp=number(f[11]),
-                mix_hash=f[13],
-                base_fee=number(f[15]),
-            )
-        except (rlp.RLPException, IndexError, TypeError) as error:
-            raise Malformed(f"stored header does not decode: {error}") from error
-
-    @property
-    def hash(self) -> bytes:
-        return keccak(self.encode())
+DEPOSIT: Final = 0x7E
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +38,29 @@ class Receipt:
     logs: tuple[Log, ...]
     created: bytes
     """Address of the created contract, or empty."""
+    deposit_nonce: int | None = None
+    """The sender's nonce before a deposit; None for any other transaction."""
+    l1_fee: int = 0
+    """What the transaction paid for its data, in wei; without the operator fee."""
 
-    def encode(self, type_id: int) -> bytes:
+    @property
+    def deposit_receipt_version(self) -> int | None:
+        """1 since Canyon."""
+        return None if self.deposit_nonce is None else 1
+
+    def encode(self, type_id: int, bloom_of_logs: bytes | None = None) -> bytes:
         """The consensus encoding whose trie root stands in the header."""
-        logs = [[log.address, log.topics, log.data] for log in self.logs]
-        fields = [minimal(self.status), minimal(self.gas_used_cumulative), bloom(self.logs), logs]
-        return (bytes([type_id]) if type_id else b"") + bytes(rlp.encode(fields))
+        filter_bytes = bloom(self.logs) if bloom_of_logs is None else bloom_of_logs
+        logs: list[strict.Encodable] = [_fields(log) for log in self.logs]
+        fields: list[strict.Encodable] = [
+            self.status,
+            self.gas_used_cumulative,
+            filter_bytes,
+            logs,
+        ]
+        if self.deposit_nonce is not None:
+            fields += [self.deposit_nonce, 1]
+        return (bytes([type_id]) if type_id else b"") + strict.encode(fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,42 +80,59 @@ class Block:
 
 
 def encode_body(block: Block) -> bytes:
-    receipts = [
+    receipts: list[strict.Encodable] = [
         [
-            minimal(r.status),
-            minimal(r.gas_used),
-            minimal(r.gas_used_cumulative),
-            [[log.address, log.topics, log.data] for log in r.logs],
+            r.status,
+            r.gas_used,
+            r.gas_used_cumulative,
+            [_fields(log) for log in r.logs],
             r.created,
+            [] if r.deposit_nonce is None else [r.deposit_nonce],
+            r.l1_fee,
         ]
         for r in block.receipts
     ]
-    return bytes(rlp.encode([block.transactions, block.senders, receipts]))
+    return strict.encode([block.transactions, block.senders, receipts])
 
 
 def decode_block(header: bytes, body: bytes) -> Block:
     """The inverse of `Header.encode` and `encode_body`. Raises `Malformed`."""
-    try:
-        transactions, senders, receipts = rlp.decode(body)
-        return Block(
-            Header.decode(header),
-            keccak(header),
-            tuple(transactions),
-            tuple(senders),
-            tuple(_receipt(r) for r in receipts),
-            len(header) + sum(map(len, transactions)),
-        )
-    except (rlp.RLPException, ValueError, TypeError) as error:
-        raise Malformed(f"stored block does not decode: {error}") from error
+    transactions, senders, receipts = as_list(strict.decode(body), 3, "stored block")
+    raws = tuple(as_bytes(raw) for raw in as_list(transactions))
+    return Block(
+        Header.decode(header),
+        keccak(header),
+        raws,
+        tuple(as_bytes(sender, 20) for sender in as_list(senders, len(raws))),
+        tuple(_receipt(receipt) for receipt in as_list(receipts, len(raws))),
+        len(header) + sum(map(len, raws)),
+    )
 
 
-def _receipt(fields: Any) -> Receipt:
-    status, used, cumulative, logs, created = fields
-    entries = tuple(Log(address, tuple(topics), data) for address, topics, data in logs)
-    return Receipt(number(status), number(used), number(cumulative), entries, created)
+def _fields(log: Log) -> list[strict.Encodable]:
+    return [log.address, log.topics, log.data]
 
 
-def bloom(logs: tuple[Log, ...]) -> bytes:
+def _receipt(item: Item) -> Receipt:
+    status, used, cumulative, logs, created, nonce, l1_fee = as_list(item, 7, "stored receipt")
+    nonces = as_list(nonce)
+    return Receipt(
+        as_uint(status),
+        as_uint(used),
+        as_uint(cumulative),
+        tuple(_log(log) for log in as_list(logs)),
+        as_bytes(created),
+        as_uint(nonces[0]) if nonces else None,
+        as_uint(l1_fee, 256),
+    )
+
+
+def _log(item: Item) -> Log:
+    address, topics, data = as_list(item, 3, "stored log")
+    return Log(as_bytes(address), tuple(as_bytes(t) for t in as_list(topics)), as_bytes(data))
+
+
+def bloom(logs: Iterable[Log]) -> bytes:
     """The 2048-bit filter over addresses and topics (Yellow Paper, 4.3.1)."""
     bits = 0
     for log in logs:
@@ -185,21 +143,16 @@ def bloom(logs: tuple[Log, ...]) -> bytes:
 
 def bloom_bits(entry: bytes) -> int:
     digest = keccak(entry)
-    return sum_or(1 << (number(digest[i : i + 2]) & 2047) for i in (0, 2, 4))
+    return (
+        1 << (int.from_bytes(digest[0:2], "big") & 2047)
+        | 1 << (int.from_bytes(digest[2:4], "big") & 2047)
+        | 1 << (int.from_bytes(digest[4:6], "big") & 2047)
+    )
 
 
-def sum_or(values: Any) -> int:
-    total = 0
-    for value in values:
-        total |= value
-    return total
-
-
-def trie_root(items: list[bytes]) -> bytes:
-    """Root of the trie that maps RLP(index) to each item."""
-    if not items:
-        return EMPTY_TRIE
-    trie = HexaryTrie({})
-    for index, item in enumerate(items):
-        trie[rlp.encode(minimal(index))] = item
-    return bytes(trie.root_hash)
+def merge(blooms: Iterable[bytes]) -> bytes:
+    """The filter of all logs whose filters are given."""
+    bits = 0
+    for each in blooms:
+        bits |= int.from_bytes(each, "big")
+    return bits.to_bytes(BLOOM_BYTES, "big")

@@ -21,7 +21,16 @@ from rollup.engine.genesis import genesis, parse
 from rollup.engine.kv import KeyValues
 from rollup.engine.mempool import PER_SENDER_MAX, TRANSACTIONS_MAX, Mempool
 from rollup.engine.transaction import Transaction, decode
-from rollup.engine.values import Header, Log, bloom, decode_block, encode_body
+from rollup.engine.values import (
+    EMPTY_REQUESTS,
+    EMPTY_TRIE,
+    EMPTY_UNCLES,
+    Header,
+    Log,
+    bloom,
+    decode_block,
+    encode_body,
+)
 
 CHAIN_ID = 31_337
 KEY = Account.from_key("0x" + "5e" * 32)
@@ -116,7 +125,27 @@ def test_header_hashes_are_those_of_ethereum(
 ) -> None:
     """The same fields in py-evm's Prague header give the same hash; and decoding inverts."""
     ours = Header(
-        parent, coinbase, state, root, root, bytes(256), n[0], n[1], n[2], n[3], mix, n[4]
+        parent_hash=parent,
+        uncles_hash=EMPTY_UNCLES,
+        coinbase=coinbase,
+        state_root=state,
+        transactions_root=root,
+        receipts_root=root,
+        bloom=bytes(256),
+        difficulty=0,
+        number=n[0],
+        gas_limit=n[1],
+        gas_used=n[2],
+        timestamp=n[3],
+        extra_data=b"",
+        mix_hash=mix,
+        nonce=bytes(8),
+        base_fee=n[4],
+        withdrawals_root=EMPTY_TRIE,
+        blob_gas_used=0,
+        excess_blob_gas=0,
+        parent_beacon_block_root=bytes(32),
+        requests_hash=EMPTY_REQUESTS,
     )
     theirs = PragueBlockHeader(
         difficulty=0,
@@ -190,9 +219,11 @@ def test_a_block_its_state_and_the_head_are_one_batch(
     built = chain.build(1_002, bytes(20), pool.picker(10**8))
 
     (batch,) = batches
-    assert batch[b"head"] == built.block.number.to_bytes(8, "big")
+    number = built.block.number.to_bytes(8, "big")
+    assert batch[b"heads"] == built.block.hash * 3
     assert batch[b"s" + built.block.header.state_root] is not None
-    assert batch[b"x" + built.block.hash] == batch[b"head"]
+    assert batch[b"n" + number] == built.block.hash
+    assert batch[b"h" + built.block.hash] == built.block.header.encode()
     assert batch[b"t" + keccak(built.block.transactions[0])] is not None
 
 

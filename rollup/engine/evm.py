@@ -1,0 +1,259 @@
+"""py-evm as this engine runs it: bounded in time, with OP Stack's fees where they apply."""
+
+import time
+from collections.abc import Mapping
+from itertools import repeat
+from typing import Any, Final
+
+from eth.exceptions import Halt
+from eth.vm.forks.cancun.computation import CancunComputation
+from eth.vm.forks.cancun.state import CancunState, CancunTransactionExecutor
+from eth.vm.forks.prague.computation import PragueComputation
+from eth.vm.forks.prague.state import PragueState, PragueTransactionExecutor
+from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
+from eth.vm.logic.invalid import InvalidOpcode
+
+from protocol.errors import Refused
+from rollup.engine import precompiles
+from rollup.engine.op import (
+    BASE_FEE_VAULT,
+    L1_FEE_VAULT,
+    OPERATOR_FEE_VAULT,
+    FeeParameters,
+)
+from rollup.engine.rules import Fork
+from rollup.engine.values import DEPOSIT
+
+State = Any  # py-evm's state; its own annotations want a NewType around every address
+
+STOP: Final = 0x00
+STEPS_BETWEEN_CLOCKS: Final = 512
+# Seconds per byte of input of the precompiles in pure Python, measured; the rest are fast enough.
+SLOW_PRECOMPILES: Final[Mapping[bytes, float]] = {
+    precompiles.address(0x08): 0.4 / 192,
+    precompiles.address(0x0C): 0.02 / 160,
+    precompiles.address(0x0E): 0.06 / 288,
+    precompiles.address(0x0F): 0.8 / 384,
+}
+
+
+class OutOfTime(Refused):
+    """A transaction took longer than a block may wait for it; never raised without a deadline."""
+
+
+class _Computation:
+    """`apply_computation` with a clock, and the message of the transaction known by its depth.
+
+    py-evm takes every message from the origin's address for that one, which since EIP-7702 it need
+    not be.
+    """
+
+    table: tuple[Any, ...]
+
+    def __init_subclass__(cls) -> None:
+        opcodes = cls.opcodes  # type: ignore[attr-defined]
+        cls.table = tuple(opcodes.get(n) or InvalidOpcode(n) for n in range(256))
+
+    @classmethod
+    def apply_computation(
+        cls, state: Any, message: Any, transaction_context: Any, parent_computation: Any = None
+    ) -> Any:
+        new: Any = cls
+        with new(state, message, transaction_context) as computation:
+            if parent_computation is None:
+                computation.contracts_created = []
+                if message.is_create:
+                    new.consume_initcode_gas_cost(computation)
+            else:
+                computation.contracts_created = parent_computation.contracts_created
+            if message.is_create:
+                computation.contracts_created.append(message.storage_address)
+            precompile = computation.precompiles.get(message.code_address)
+            if precompile is None:
+                _run(computation, cls.table, state.deadline)
+            elif not message.is_delegation:
+                _afford(message, state.deadline)
+                precompile(computation)
+        return computation
+
+
+def _run(computation: Any, table: tuple[Any, ...], deadline: float | None) -> None:
+    code = computation.code
+    raw: bytes = code._raw_code_bytes
+    size = len(raw)
+    try:
+        while True:
+            for _ in repeat(None, STEPS_BETWEEN_CLOCKS):
+                counter = code.program_counter
+                code.program_counter = counter + 1
+                table[raw[counter] if counter < size else STOP](computation=computation)
+            if deadline is not None and time.monotonic() > deadline:
+                raise OutOfTime("the transaction takes longer than a block may wait for it")
+    except Halt:
+        pass
+
+
+def _afford(message: Any, deadline: float | None) -> None:
+    if deadline is None:
+        return
+    seconds = SLOW_PRECOMPILES.get(message.code_address, 0.0) * len(message.data)
+    if time.monotonic() + seconds > deadline:
+        raise OutOfTime("a precompiled contract takes longer than a block may wait for it")
+
+
+class _Execution:
+    """An executor that takes what `check` let through, and keeps the gas spent for the receipt."""
+
+    vm_state: Any
+    calculate_gas_refund: Any
+    calc_data_floor_gas: Any
+
+    def validate_transaction(self, transaction: Any) -> None:
+        pass
+
+    def finalize_computation(self, transaction: Any, computation: Any) -> Any:
+        """Gas back to the sender, tips to the coinbase (a deposit touches it not), and what the
+        transaction left empty or destroyed goes."""
+        state = self.vm_state
+        used = transaction.gas - computation.get_gas_remaining()
+        refund = self.calculate_gas_refund(computation, used)
+        floor = self.calc_data_floor_gas(transaction, used, refund)
+        spent = computation.gas_spent = used - refund + floor
+        price = computation.transaction_context.gas_price
+        state.give(transaction.sender, (transaction.gas - spent) * price)
+        touched = collect_touched_accounts(computation)
+        if transaction.type_id == DEPOSIT:
+            touched.discard(state.coinbase)
+        else:
+            state.give(state.coinbase, spent * state.get_tip(transaction))
+        for account in computation.get_accounts_for_deletion():
+            state.delete_account(account)
+        for account in touched:
+            if state.account_exists(account) and state.account_is_empty(account):
+                state.delete_account(account)
+        return computation
+
+
+class _OptimismExecution(_Execution):
+    """Takes the data and operator fees before, pays the vaults after; deposits pay nothing."""
+
+    def build_evm_message(self, transaction: Any) -> Any:
+        state = self.vm_state
+        if transaction.raw and transaction.type_id != DEPOSIT:  # a simulated call has no bytes
+            fee = state.fees().l1_fee(transaction.raw)
+            state.l1_fee = fee
+            state.delta_balance(transaction.sender, -fee - state.operator_fee(transaction.gas))
+        return super().build_evm_message(transaction)  # type: ignore[misc]
+
+    def finalize_computation(self, transaction: Any, computation: Any) -> Any:
+        computation = super().finalize_computation(transaction, computation)
+        state = self.vm_state
+        if transaction.raw and transaction.type_id != DEPOSIT:
+            spent = computation.gas_spent
+            fee = state.operator_fee(spent)
+            state.give(transaction.sender, state.operator_fee(transaction.gas) - fee)
+            state.give(BASE_FEE_VAULT, spent * state.base_fee)
+            state.give(L1_FEE_VAULT, state.l1_fee)
+            state.give(OPERATOR_FEE_VAULT, fee)
+        return computation
+
+
+class _Plain:
+    """A state for one block; `deadline` bounds each transaction (monotonic seconds), or is None."""
+
+    deadline: float | None = None
+    l1_fee: int = 0
+
+    def set_system_contracts(self) -> None:
+        """py-evm would write them itself; here they stand in the genesis or nowhere."""
+
+    @property
+    def blob_base_fee(self) -> int:
+        return 1  # no blobs are taken, so nothing raises it
+
+    def give(self, address: bytes, amount: int) -> None:
+        """As a transfer of nothing touches no account, which could be empty."""
+        if amount:
+            self.delta_balance(address, amount)  # type: ignore[attr-defined]
+
+
+class _Optimism(_Plain):
+    fork: Fork
+    _fees: FeeParameters | None = None
+
+    def fees(self) -> FeeParameters:
+        """Read once in a block: after the deposits, which come first, nothing changes them."""
+        if self._fees is None:
+            self._fees = FeeParameters.read(self, operator=self.fork >= Fork.ISTHMUS)
+        return self._fees
+
+    def operator_fee(self, gas: int) -> int:
+        if self.fork < Fork.ISTHMUS:
+            return 0
+        return self.fees().operator_fee(gas, jovian=self.fork >= Fork.JOVIAN)
+
+
+class _PlainComputation(_Computation, PragueComputation):
+    _precompiles = precompiles.ethereum(PragueComputation.get_precompiles())
+
+
+class _HoloceneComputation(_Computation, CancunComputation):
+    _precompiles = precompiles.optimism(
+        CancunComputation.get_precompiles(), precompiles.GRANITE_LIMITS
+    )
+
+
+class _IsthmusComputation(_Computation, PragueComputation):
+    _precompiles = precompiles.optimism(
+        PragueComputation.get_precompiles(), precompiles.ISTHMUS_LIMITS
+    )
+
+
+class _JovianComputation(_Computation, PragueComputation):
+    _precompiles = precompiles.optimism(
+        PragueComputation.get_precompiles(), precompiles.JOVIAN_LIMITS
+    )
+
+
+class _PlainExecutor(_Execution, PragueTransactionExecutor):
+    pass
+
+
+class _CancunExecutor(_OptimismExecution, CancunTransactionExecutor):
+    pass
+
+
+class _PragueExecutor(_OptimismExecution, PragueTransactionExecutor):
+    pass
+
+
+class PlainState(_Plain, PragueState):
+    fork = Fork.PRAGUE
+    computation_class = _PlainComputation
+    transaction_executor_class = _PlainExecutor
+
+
+class HoloceneState(_Optimism, CancunState):
+    fork = Fork.HOLOCENE
+    computation_class = _HoloceneComputation
+    transaction_executor_class = _CancunExecutor
+
+
+class IsthmusState(_Optimism, PragueState):
+    fork = Fork.ISTHMUS
+    computation_class = _IsthmusComputation
+    transaction_executor_class = _PragueExecutor
+
+
+class JovianState(_Optimism, PragueState):
+    fork = Fork.JOVIAN
+    computation_class = _JovianComputation
+    transaction_executor_class = _PragueExecutor
+
+
+STATES: Final[Mapping[Fork, Any]] = {
+    Fork.PRAGUE: PlainState,
+    Fork.HOLOCENE: HoloceneState,
+    Fork.ISTHMUS: IsthmusState,
+    Fork.JOVIAN: JovianState,
+}
