@@ -1,6 +1,7 @@
 """What happened to the chain lately, as steps that filters and subscriptions follow."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -45,6 +46,9 @@ class Recent(Generic[T]):
         self._items.append(item)
         self.end += 1
 
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._items)
+
     def since(self, cursor: int) -> list[T] | None:
         """Items from number `cursor` on; None if some of them are forgotten."""
         wanted = self.end - cursor
@@ -76,11 +80,42 @@ class Feed:
         head = self.lookup.chain.head
         if head.hash == self._tip.hash:
             return
-        removed, added = _way(self.lookup, self._tip, head)
+        removed, added = self._way(self._tip, head)
         self._tip = head
         for step in [Step(b, removed=True) for b in removed] + [Step(b) for b in added]:
             self.steps.append(step)
             self._tell(step)
+
+    def _way(self, old: Block, new: Block) -> tuple[list[Block], list[Block]]:
+        """Blocks to remove (last first) and to add (first first) from head `old` to head `new`.
+
+        An ancestor that nobody knows, or one beyond what is kept, ends the way: the filters'
+        cursors before it are lost anyway.
+        """
+        removed: list[Block] = []
+        added: list[Block] = []
+        left: Block | None = old
+        right: Block | None = new
+        while left is not None and right is not None and left.hash != right.hash:
+            if len(removed) + len(added) >= STEPS_KEPT_MAX:
+                break
+            if right.number >= left.number:
+                added.append(right)
+                right = self._parent(right)
+            else:
+                removed.append(left)
+                left = self._parent(left)
+        return removed, added[::-1]
+
+    def _parent(self, block: Block) -> Block | None:
+        """From the store, or from what was told lately: a rollback deletes blocks."""
+        parent = self.lookup.by_hash(block.header.parent_hash)
+        if parent is None:
+            told = (
+                step.block for step in self.steps if step.block.hash == block.header.parent_hash
+            )
+            parent = next(told, None)
+        return parent
 
     def arrive(self, transaction_hash: bytes) -> None:
         """A transaction entered the pool."""
@@ -116,25 +151,3 @@ class Listening:
     def close(self) -> None:
         self.feed.forget(self.send)
         self.events.close()
-
-
-def _way(lookup: Lookup, old: Block, new: Block) -> tuple[list[Block], list[Block]]:
-    """Blocks to remove (last first) and to add (first first) from head `old` to head `new`.
-
-    An ancestor that the store lacks, or one beyond what is kept, ends the way: the filters' cursors
-    before it are lost anyway.
-    """
-    removed: list[Block] = []
-    added: list[Block] = []
-    left: Block | None = old
-    right: Block | None = new
-    while left is not None and right is not None and left.hash != right.hash:
-        if len(removed) + len(added) >= STEPS_KEPT_MAX:
-            break
-        if right.number >= left.number:
-            added.append(right)
-            right = lookup.by_hash(right.header.parent_hash)
-        else:
-            removed.append(left)
-            left = lookup.by_hash(left.header.parent_hash)
-    return removed, added[::-1]

@@ -19,7 +19,7 @@ def receipts(block: Block, chain_id: int) -> list[dict[str, Any]]:
         of_kind = (
             _of_deposit(block, index)
             if op_fields.is_deposit(raw)
-            else _of_signed(block, index, chain_id) | (costs.fields(raw) if costs else {})
+            else _of_signed(block, index, chain_id) | (costs.fields(raw, receipt) if costs else {})
         )
         out.append(of_kind | _common(block, index, receipt, first_log))
         first_log += len(receipt.logs)
