@@ -17,7 +17,7 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from multiaddr import Multiaddr
 
 from p2p.identity import key_pair, peer_id
-from p2p.network import Network, Plan, Registry, open_network
+from p2p.network import Network, Plan, Registry, Rollup, open_network
 from protocol.errors import Malformed
 from protocol.signature import address_of, sign
 
@@ -81,10 +81,15 @@ class World:
 
     @asynccontextmanager
     async def node(
-        self, seed: int, bootstrap: Sequence[str] = (), listen: str = ANY_PORT
+        self,
+        seed: int,
+        bootstrap: Sequence[str] = (),
+        listen: str = ANY_PORT,
+        rollup: Rollup | None = None,
     ) -> AsyncIterator[Network]:
         plan = Plan(secret(seed), listen, CHAIN, FORK, [Note], self.folder / str(seed), bootstrap)
-        async with open_network(plan, self.registry, Key(secret(seed))) as network:
+        registry, key = self.registry, Key(secret(seed))
+        async with open_network(plan, registry, key, rollup=rollup) as network:
             yield network
 
 
