@@ -75,7 +75,7 @@ def genesis_header(genesis: Any, hardforks: Mapping[str, Any] | None = None) -> 
 
 def allocated(genesis: Any) -> Iterator[tuple[bytes, Account]]:
     """Address and account of each that the file's `alloc` gives something, in its order."""
-    alloc = hexadecimal.fields(hexadecimal.fields(genesis, "genesis").get("alloc") or {}, "alloc")
+    alloc = _object(hexadecimal.fields(genesis, "genesis").get("alloc"), "alloc")
     require(len(alloc) <= ACCOUNTS_MAX, f"alloc of {len(alloc)} accounts")
     code_hashes: dict[Any, bytes] = {None: EMPTY_CODE_HASH}  # predeploys share one proxy
     for name, value in alloc.items():
@@ -111,9 +111,7 @@ def _storage_roots_and_state(table: Mapping[str, Any]) -> Iterator[tuple[bytes, 
 
 
 def _storage_root(storage: Any) -> bytes:
-    if not storage:
-        return EMPTY_ROOT
-    slots = hexadecimal.fields(storage, "storage")
+    slots = _object(storage, "storage")
     require(len(slots) <= SLOTS_MAX, f"storage of {len(slots)} slots")
     values = {
         _unprefixed(key, 32, "slot"): int.from_bytes(_unprefixed(value, 32, "value"), "big")
@@ -127,7 +125,7 @@ def _active_forks(
     table: Mapping[str, Any], hardforks: Mapping[str, Any] | None, timestamp: int
 ) -> set[str]:
     """The forks that change the header and are active in the genesis block."""
-    config = hexadecimal.fields(table.get("config") or {}, "config")
+    config = _object(table.get("config"), "config")
     active = set()
     london, number = config.get("londonBlock"), _number(table.get("number"), 64, "number")
     if london is not None and _number(london, 64, "londonBlock") <= number:
@@ -179,6 +177,10 @@ def _number(value: Any, bits: int, name: str) -> int:
         raise Malformed(f"{name} is not a number")
     require(0 <= number < 1 << bits, f"{name} is not a u{bits}")
     return number
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    return {} if value is None else hexadecimal.fields(value, name)
 
 
 def _bytes(value: Any, size: int, name: str) -> bytes:
