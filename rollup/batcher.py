@@ -14,6 +14,7 @@ from rollup.codec.frame import parse_frames
 from rollup.codec.refs import L2BlockRef
 from rollup.derive.heads import Heads
 from rollup.driver import Driver
+from rollup.l2_blocks import ref_of
 from rollup.ports import (
     Clock,
     Compute,
@@ -278,8 +279,8 @@ class Batcher:
     async def _load(self, channel: ChannelOut) -> bool:
         """The next block into the channel; False when the chain went another way."""
         envelope = await self._engine.payload(channel.end.number + 1)
-        ref = await self._engine.ref(envelope.payload.block_hash)
-        if ref is None or ref.parent_hash != channel.end.hash:
+        ref = ref_of(envelope, self._config)
+        if ref.parent_hash != channel.end.hash:
             self._open = None
             return False
         channel.add(OutBlock.of(ref, envelope))

@@ -12,6 +12,7 @@ from rollup.codec.refs import L1BlockRef, L2BlockRef
 from rollup.consolidation import difference
 from rollup.derive.heads import Derived, Heads
 from rollup.derive.needs import Attributes
+from rollup.l2_blocks import ref_of
 from rollup.ports import INVALID, VALID, Engine, Forkchoice, InvalidAttributes, PayloadStatus
 
 BEHIND_MAX: Final = 32  # blocks that the safe head may move before the engine is told
@@ -73,7 +74,7 @@ class Canonical:
             status = _judged(await self.engine.new_payload(envelope))
             if status.status == INVALID:
                 return status.error or "invalid"
-            ref = await self._ref(envelope)
+            ref = ref_of(envelope, self._config)
             await self._move(ref, heads.safe, heads.finalized)
             heads.extend_unsafe(ref)
             return None
@@ -92,7 +93,7 @@ class Canonical:
                 found = await self.engine.payload(parent.number + 1)
                 why = difference(self._config, parent.hash, attributes, found)
                 if why is None:
-                    self._derived(heads, await self._ref(found), derived)
+                    self._derived(heads, ref_of(found, self._config), derived)
                     self._untold += 1
                     return None
                 self.on_difference(parent.number + 1, why)
@@ -149,7 +150,7 @@ class Canonical:
         status = _judged(await self.engine.new_payload(envelope))
         if status.status == INVALID:
             return status.error or "invalid"
-        ref = await self._ref(envelope)
+        ref = ref_of(envelope, self._config)
         if ref.parent_hash != parent.hash:
             raise Malformed("the engine built on another block")
         await self._move(ref, ref if derived.concluding else heads.safe, heads.finalized)
@@ -172,12 +173,6 @@ class Canonical:
         hashes = unsafe.hash, safe.hash, finalized.hash
         _followed(await self.engine.forkchoice(*hashes))
         self._told, self._untold = hashes, 0
-
-    async def _ref(self, envelope: PayloadEnvelope) -> L2BlockRef:
-        ref = await self.engine.ref(envelope.payload.block_hash)
-        if ref is None:
-            raise Reset("the engine does not have the block that it just took")
-        return ref
 
 
 def _judged(status: PayloadStatus) -> PayloadStatus:

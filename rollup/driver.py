@@ -14,8 +14,9 @@ from rollup.codec.payload import PayloadEnvelope
 from rollup.codec.refs import L1BlockRef, L2BlockRef
 from rollup.derive.needs import Attributes, NeedBlobs, NeedData, NeedL1, NeedL2
 from rollup.derive.pipeline import Pipeline
-from rollup.derive.start import NeedL1Ref, Start, StartSearch, system_config_of
+from rollup.derive.start import NeedL1Ref, Start, StartSearch
 from rollup.inputs import Inputs
+from rollup.l2_blocks import system_config_of
 from rollup.ports import Blobs, Clock, DataAvailability, Engine, L1Source
 from rollup.unsafe_blocks import UnsafeBlocks
 
@@ -164,11 +165,8 @@ class Driver:
     async def _start(self) -> Pipeline:
         start = await self._search()
         origin = await self._l1.block(start.pipeline.l1_origin.hash)
-        if start.pipeline.number == self.config.genesis.l2.number:
-            system_config = self.config.genesis.system_config
-        else:
-            envelope = await self._engine.payload(start.pipeline.hash)
-            system_config = system_config_of(envelope.payload, self.config)
+        envelope = await self._engine.payload(start.pipeline.hash)
+        system_config = system_config_of(envelope, self.config)
         await self.chain.place(start.unsafe, start.safe, start.finalized)
         if self._inputs is not None:
             self._inputs.restart(origin.ref)

@@ -8,13 +8,12 @@ import trio
 
 from protocol.errors import Malformed, Reset, Temporary
 from rollup.codec.config import FORKS, RollupConfig
-from rollup.codec.l1_info import l2_ref
 from rollup.codec.payload import PayloadAttributes, PayloadEnvelope
 from rollup.codec.refs import L1BlockRef, L2BlockRef
 from rollup.codec.system_config import SystemConfig
 from rollup.derive.attributes import build_attributes
-from rollup.derive.start import system_config_of
 from rollup.driver import Driver
+from rollup.l2_blocks import ref_of, system_config_of
 from rollup.ports import Clock, Engine, InvalidAttributes, L1Source, Publish, Store
 from rollup.published import Published
 
@@ -148,15 +147,7 @@ class Sequencing:
 
     async def _stands(self, envelope: PayloadEnvelope) -> bool:
         """Whether the L1 origin of a block is still in L1."""
-        payload = envelope.payload
-        ref = l2_ref(
-            payload.block_hash,
-            payload.block_number,
-            payload.parent_hash,
-            payload.timestamp,
-            payload.transactions[0],
-            self._config,
-        )
+        ref = ref_of(envelope, self._config)
         found = await self._l1.ref_by_number(ref.l1_origin.number)
         if found is None:
             raise Temporary(f"L1 does not have block {ref.l1_origin.number} yet")
@@ -196,11 +187,9 @@ class Sequencing:
         return chosen
 
     async def _system_config_of(self, block: L2BlockRef) -> SystemConfig:
-        if block.number == self._config.genesis.l2.number:
-            return self._config.genesis.system_config
         if self._system_config[0] != block.hash:
             envelope = await self._engine.payload(block.hash)
-            found = system_config_of(envelope.payload, self._config)
+            found = system_config_of(envelope, self._config)
             self._system_config = block.hash, found
         return self._system_config[1]
 

@@ -114,7 +114,9 @@ class EngineClient:
         header = Header.from_json(found)
         raw = tuple([transactions.encode(one) for one in _transactions(found)])
         require(trie_root(raw) == header.transactions_root, "not the transactions of the block")
-        return PayloadEnvelope(_payload(header, raw), header.parent_beacon_block_root)
+        return PayloadEnvelope(
+            ExecutionPayload.from_header(header, raw), header.parent_beacon_block_root
+        )
 
     async def output_root(self, number: int) -> bytes:
         """From the header alone since Isthmus, before it with a proof of the message passer."""
@@ -192,30 +194,6 @@ def _status(value: Any) -> PayloadStatus:
         str(status),
         None if latest is None else data(latest, 32, "latestValidHash"),
         None if error is None else str(error)[:ERROR_CHARS_MAX],
-    )
-
-
-def _payload(header: Header, raw: tuple[bytes, ...]) -> ExecutionPayload:
-    isthmus = header.requests_hash is not None
-    return ExecutionPayload(
-        parent_hash=header.parent_hash,
-        fee_recipient=header.coinbase,
-        state_root=header.state_root,
-        receipts_root=header.receipts_root,
-        logs_bloom=header.bloom,
-        prev_randao=header.mix_hash,
-        block_number=header.number,
-        gas_limit=header.gas_limit,
-        gas_used=header.gas_used,
-        timestamp=header.timestamp,
-        extra_data=header.extra_data,
-        base_fee_per_gas=header.base_fee or 0,
-        block_hash=header.hash,
-        transactions=raw,
-        blob_gas_used=header.blob_gas_used,
-        excess_blob_gas=header.excess_blob_gas,
-        withdrawals_root=header.withdrawals_root if isthmus else None,
-        has_withdrawals=header.withdrawals_root is not None,
     )
 
 
