@@ -41,6 +41,12 @@ class PayloadAttributes:
     eip1559_params: bytes | None  # 8
     min_base_fee: int | None = None
 
+    def __post_init__(self) -> None:
+        _check_size(32, self.prev_randao, self.parent_beacon_block_root)
+        _check_size(20, self.fee_recipient)
+        _check_size(8, bytes(8) if self.eip1559_params is None else self.eip1559_params)
+        _check_uint(64, self.timestamp, self.gas_limit, self.min_base_fee or 0)
+
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {
             "timestamp": hex(self.timestamp),
@@ -108,6 +114,14 @@ class ExecutionPayload:
     has_withdrawals: bool = True
 
     def __post_init__(self) -> None:
+        hashes = (self.parent_hash, self.state_root, self.receipts_root, self.prev_randao)
+        root = self.block_hash if self.withdrawals_root is None else self.withdrawals_root
+        _check_size(32, *hashes, self.block_hash, root)
+        _check_size(20, self.fee_recipient)
+        _check_size(256, self.logs_bloom)
+        _check_uint(64, self.block_number, self.gas_limit, self.gas_used, self.timestamp)
+        _check_uint(64, self.blob_gas_used or 0, self.excess_blob_gas or 0)
+        _check_uint(256, self.base_fee_per_gas)
         require(len(self.extra_data) <= EXTRA_DATA_BYTES_MAX, "extraData is too long")
         require((self.blob_gas_used is None) == (self.excess_blob_gas is None), "one blob field")
         require(self.has_withdrawals or self.blob_gas_used is None, "blobs without withdrawals")
@@ -246,6 +260,16 @@ class PayloadEnvelope:
         """Whether the block has the hash that it claims."""
         found = self.payload.compute_hash(self.parent_beacon_block_root)
         return found == self.payload.block_hash
+
+
+def _check_size(size: int, *values: bytes) -> None:
+    for value in values:
+        require(len(value) == size, f"{len(value)} bytes in a payload, not {size}")
+
+
+def _check_uint(bits: int, *values: int) -> None:
+    for value in values:
+        require(0 <= value < 1 << bits, f"{value} in a payload is no u{bits}")
 
 
 def _no_withdrawals(value: Any) -> None:
