@@ -133,8 +133,11 @@ class _OracleTarget:
         self._l1, self._driver, self._address = l1, driver, oracle.address
 
     async def due(self, head: int) -> int | None:
+        """The contract takes no block from L1's future, and `eth_call` is at L1's newest time."""
         number = await _read(self._l1, self._address, "nextBlockNumber()")
-        return number if number <= head else None
+        latest = self._driver.l1_view.latest
+        time = self._driver.config.block_time_at(number)
+        return number if number <= head and latest is not None and time < latest.time else None
 
     async def call(self, number: int, root: bytes) -> tuple[bytes, int] | None:
         """Bound to an L1 block that was derived from: after a reorg of L1 it fails."""
