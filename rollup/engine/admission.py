@@ -29,10 +29,10 @@ def admit(lookup: Lookup, transaction: Transaction) -> None:
             f"transaction underpriced: max fee per gas {transaction.max_fee_per_gas}, "
             f"needed at least {floor}"
         )
-    state = chain.state(head)
+    state = chain.call_state(head)  # a fee limit under the next base fee may wait
     with contextlib.suppress(NonceTooHigh):  # it may wait for its predecessors
         check(state, transaction)
-    cost = transaction.cost_max + lookup.l1_cost(transaction)
+    cost = transaction.cost_max + chain.l1_cost(head, transaction.raw, transaction.gas)
     waiting = lookup.pool.spent(transaction.sender)
     waiting.pop(transaction.nonce, None)
     balance, total = state.get_balance(transaction.sender), sum(waiting.values())

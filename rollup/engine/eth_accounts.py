@@ -48,5 +48,5 @@ class EthAccounts:
         where, keys = data(address, 20, "address"), proofs.read_slots(slots)
         root = self.lookup.stateful(tag).header.state_root
         return await trio.to_thread.run_sync(
-            proofs.prove, self.lookup.trie_nodes(), root, where, keys, limiter=self.room
+            proofs.prove, self.lookup.chain.trie_nodes, root, where, keys, limiter=self.room
         )

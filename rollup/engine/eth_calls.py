@@ -1,14 +1,18 @@
 """eth_* methods that execute without changing anything: calls, gas, access lists."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import trio
 
 from rollup.engine import overrides, simulation
 from rollup.engine.errors import INVALID_PARAMS, Failure
 from rollup.engine.lookup import Lookup
+
+CALL_SECONDS_MAX: Final = 5.0
+"""A call may run so long, the wait for a thread included (geth: 5 s)."""
 
 Method = Callable[..., Any]
 
@@ -52,5 +56,10 @@ class EthCalls:
             raise Failure(INVALID_PARAMS, "block overrides are not supported")
         header = self.lookup.stateful(tag).header
         transaction = simulation.read_call(call, header.gas_limit)
-        ground = simulation.Ground(self.lookup.chain, header, overrides.read(state))
+        ground = simulation.Ground(
+            self.lookup.chain,
+            header,
+            overrides.read(state),
+            time.monotonic() + CALL_SECONDS_MAX,
+        )
         return await trio.to_thread.run_sync(function, ground, transaction, limiter=self.room)

@@ -1,12 +1,15 @@
 """eth_* and txpool_* methods about transactions: sending, finding, receipts, what waits."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from protocol.errors import Refused
 from rollup.engine import admission, formats, receipts
 from rollup.engine.feed import Feed
 from rollup.engine.formats import data, hexadecimal, quantity
+from rollup.engine.forward import Sequencer
 from rollup.engine.lookup import Lookup
 from rollup.engine.values import Block
 
@@ -17,6 +20,7 @@ Method = Callable[..., Any]
 class EthTransactions:
     lookup: Lookup
     feed: Feed
+    sequencer: Sequencer | None = None
 
     def methods(self) -> dict[str, Method]:
         return {
@@ -31,10 +35,18 @@ class EthTransactions:
             "eth_pendingTransactions": list,
         }
 
-    def send(self, value: Any) -> str:
+    async def send(self, value: Any) -> str:
+        """Into the pool; where a sequencer is known he decides, and our pool only keeps what he
+        took, so that pending nonces show. Garbage goes to nobody."""
         transaction = formats.raw_transaction(value, self.lookup.chain_id)
-        admission.admit(self.lookup, transaction)
-        self.feed.arrive(transaction.hash)
+        if self.sequencer is None:
+            admission.admit(self.lookup, transaction)
+        else:
+            await self.sequencer.send(hexadecimal(transaction.raw))
+            with contextlib.suppress(Refused):  # our head may be behind his
+                admission.admit(self.lookup, transaction)
+        if self.lookup.pool.get(transaction.hash) is not None:
+            self.feed.arrive(transaction.hash)
         return hexadecimal(transaction.hash)
 
     def by_hash(self, value: Any) -> Any:

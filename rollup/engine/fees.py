@@ -5,8 +5,7 @@ from typing import Any, Final
 from rollup.engine import op_fields
 from rollup.engine.chain import Chain
 from rollup.engine.errors import INVALID_PARAMS, Failure
-from rollup.engine.execution import base_fee_after
-from rollup.engine.transaction import decode
+from rollup.engine.transaction import included
 from rollup.engine.values import Block
 
 TIP_SUGGESTED: Final = 10**9
@@ -16,9 +15,7 @@ PERCENTILES_MAX: Final = 100
 
 def next_base_fee_after(chain: Chain, block: Block) -> int:
     """What the block after `block` asks per gas, in wei."""
-    if hasattr(chain, "next_base_fee"):
-        return int(chain.next_base_fee(block.header))
-    return base_fee_after(block.header)
+    return chain.next_base_fee(block.header)
 
 
 def next_base_fee(chain: Chain) -> int:
@@ -62,7 +59,7 @@ def history(chain: Chain, count: int, newest: int, percentiles: list[float]) -> 
 def _rewards(block: Block, percentiles: list[float], chain_id: int) -> list[str]:
     base_fee = block.header.base_fee or 0
     signed = [
-        (decode(raw, chain_id, sender), receipt.gas_used)
+        (included(raw, chain_id, sender), receipt.gas_used)
         for raw, sender, receipt in zip(
             block.transactions, block.senders, block.receipts, strict=True
         )

@@ -7,8 +7,8 @@ from eth_hash.auto import keccak
 from protocol.errors import Malformed
 from rollup.engine import op_fields
 from rollup.engine.errors import INVALID_PARAMS, Failure
-from rollup.engine.transaction import ACCESS_LIST, LEGACY, AccessList, Transaction, decode
-from rollup.engine.values import EMPTY_REQUESTS, EMPTY_TRIE, EMPTY_UNCLES, Block, Log
+from rollup.engine.transaction import ACCESS_LIST, LEGACY, AccessList, Transaction, decode, included
+from rollup.engine.values import Block, Log
 
 DATA_BYTES_MAX: Final = 1 << 20
 
@@ -51,40 +51,13 @@ def hexadecimal(value: bytes) -> str:
 
 def header(value: Block) -> dict[str, Any]:
     """A header as geth shows it; what its fork lacks is left out."""
-    head: Any = value.header
-    out: dict[str, Any] = {
-        "number": hex(head.number),
-        "hash": hexadecimal(value.hash),
-        "parentHash": hexadecimal(head.parent_hash),
-        "nonce": hexadecimal(getattr(head, "nonce", bytes(8))),
-        "mixHash": hexadecimal(head.mix_hash),
-        "sha3Uncles": hexadecimal(getattr(head, "uncles_hash", EMPTY_UNCLES)),
-        "logsBloom": hexadecimal(head.bloom),
-        "transactionsRoot": hexadecimal(head.transactions_root),
-        "stateRoot": hexadecimal(head.state_root),
-        "receiptsRoot": hexadecimal(head.receipts_root),
-        "miner": hexadecimal(head.coinbase),
-        "difficulty": hex(getattr(head, "difficulty", 0)),
-        "totalDifficulty": "0x0",
-        "extraData": hexadecimal(getattr(head, "extra_data", b"")),
-        "size": hex(value.size),
-        "gasLimit": hex(head.gas_limit),
-        "gasUsed": hex(head.gas_used),
-        "timestamp": hex(head.timestamp),
-        "baseFeePerGas": hex(head.base_fee or 0),
-        "withdrawalsRoot": hexadecimal(getattr(head, "withdrawals_root", EMPTY_TRIE)),
-        "blobGasUsed": hex(getattr(head, "blob_gas_used", 0)),
-        "excessBlobGas": hex(getattr(head, "excess_blob_gas", 0)),
-        "parentBeaconBlockRoot": hexadecimal(getattr(head, "parent_beacon_block_root", bytes(32))),
-        "requestsHash": hexadecimal(getattr(head, "requests_hash", EMPTY_REQUESTS)),
-    }
-    return out
+    return {**value.header.to_json(), "totalDifficulty": "0x0", "size": hex(value.size)}
 
 
 def block(value: Block, full: bool, chain_id: int) -> dict[str, Any]:
     return {
         **header(value),
-        "withdrawals": [],
+        **({} if value.header.withdrawals_root is None else {"withdrawals": []}),
         "uncles": [],
         "transactions": [
             transaction_in(value, index, chain_id) for index in range(len(value.transactions))
@@ -99,7 +72,7 @@ def transaction_in(value: Block, index: int, chain_id: int) -> dict[str, Any]:
     raw = value.transactions[index]
     if op_fields.is_deposit(raw):
         return op_fields.deposit(raw, value.receipts[index]) | place_of(value, index)
-    return transaction(decode(raw, chain_id, value.senders[index]), chain_id, value, index)
+    return transaction(included(raw, chain_id, value.senders[index]), chain_id, value, index)
 
 
 def transaction(

@@ -6,9 +6,7 @@ from typing import Any, Final
 from rollup.engine.chain import Chain
 from rollup.engine.errors import INVALID_PARAMS, SERVER_ERROR, Failure
 from rollup.engine.formats import data, quantity
-from rollup.engine.kv import StateOverlay
 from rollup.engine.mempool import Mempool
-from rollup.engine.transaction import Transaction
 from rollup.engine.values import Block
 
 HEIGHT_BITS: Final = 63
@@ -35,10 +33,12 @@ class Lookup:
         if tag in ("latest", "pending"):
             return head
         if tag == "safe":
-            return int(getattr(self.chain, "safe", self.chain.head).number)
+            return self.chain.safe.number
         if tag == "finalized":
-            return int(getattr(self.chain, "finalized", self.chain.head).number)
-        number = 0 if tag == "earliest" else quantity(tag, HEIGHT_BITS, "block number")
+            return self.chain.finalized.number
+        if tag == "earliest":
+            return self.chain.genesis.number
+        number = quantity(tag, HEIGHT_BITS, "block number")
         return number if number <= head else None
 
     def block(self, tag: Any) -> Block | None:
@@ -58,24 +58,12 @@ class Lookup:
         return block
 
     def by_hash(self, block_hash: bytes) -> Block | None:
-        if hasattr(self.chain.blocks, "by_hash"):
-            found: Block | None = self.chain.blocks.by_hash(block_hash)
-            return found
-        number = self.chain.blocks.number_of(block_hash)
-        if number is None or number > self.chain.head.number:
-            return None
-        return self.chain.blocks.block(number)
-
-    def is_canonical(self, block: Block) -> bool:
-        if block.number > self.chain.head.number:
-            return False
-        header = self.chain.blocks.header(block.number)
-        return header is not None and header.hash == block.hash
+        return self.chain.blocks.by_hash(block_hash)
 
     def stateful(self, tag: Any) -> Block:
         """As `known`. Raises `Failure` also when the state after the block was pruned."""
         block = self.known(tag)
-        if hasattr(self.chain, "has_state") and not self.chain.has_state(block.header):
+        if not self.chain.has_state(block.header):
             raise Failure(
                 SERVER_ERROR,
                 f"missing trie node {block.header.state_root.hex()}: this state is not kept",
@@ -84,18 +72,6 @@ class Lookup:
 
     def state(self, tag: Any) -> Any:
         return self.chain.state(self.stateful(tag).header)
-
-    def trie_nodes(self) -> Any:
-        """The nodes of every state that is kept, by hash."""
-        if hasattr(self.chain, "trie_nodes"):
-            return self.chain.trie_nodes
-        return StateOverlay(self.chain._store)
-
-    def l1_cost(self, transaction: Transaction) -> int:
-        """What `transaction` pays beside gas at most, in wei; 0 off OP rules."""
-        if hasattr(self.chain, "l1_cost"):
-            return int(self.chain.l1_cost(self.chain.head.header, transaction.raw, transaction.gas))
-        return 0
 
     def _eip1898(self, tag: dict[str, Any]) -> Block | None:
         if ("blockHash" in tag) == ("blockNumber" in tag):
@@ -107,6 +83,6 @@ class Lookup:
             return None if number is None else self.chain.blocks.block(number)
         block = self.by_hash(data(tag["blockHash"], 32, "block hash"))
         strict = tag.get("requireCanonical") is True
-        if block is not None and strict and not self.is_canonical(block):
+        if block is not None and strict and not self.chain.blocks.is_canonical(block.hash):
             raise Failure(SERVER_ERROR, "hash is not currently canonical")
         return block

@@ -27,6 +27,7 @@ from rollup.engine.eth_transactions import EthTransactions
 from rollup.engine.feed import Feed
 from rollup.engine.filters import Filters
 from rollup.engine.formats import data, hexadecimal
+from rollup.engine.forward import Sequencer
 from rollup.engine.lookup import Lookup
 from rollup.engine.mempool import Mempool
 from rollup.engine.openledger import Building
@@ -53,12 +54,13 @@ class Methods:
         *,
         allow_rollback: bool = False,
         building: bool = True,
+        sequencer: Sequencer | None = None,
         extra: Mapping[str, Method] | None = None,
     ) -> None:
         self.lookup = Lookup(chain, Mempool() if pool is None else pool)
         self.feed = Feed(self.lookup)
         room = trio.CapacityLimiter(SIMULATIONS_MAX)
-        transactions = EthTransactions(self.lookup, self.feed)
+        transactions = EthTransactions(self.lookup, self.feed, sequencer)
         self._methods: dict[str, Method] = {
             **_about(chain),
             "rpc_modules": self._modules,

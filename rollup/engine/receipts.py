@@ -6,7 +6,7 @@ from eth_hash.auto import keccak
 
 from rollup.engine import op_fields
 from rollup.engine.formats import hexadecimal, log, place_of
-from rollup.engine.transaction import decode
+from rollup.engine.transaction import included
 from rollup.engine.values import Block, Receipt, bloom
 
 
@@ -45,7 +45,7 @@ def _common(block: Block, index: int, receipt: Receipt, first_log: int) -> dict[
 
 
 def _of_signed(block: Block, index: int, chain_id: int) -> dict[str, Any]:
-    tx = decode(block.transactions[index], chain_id, block.senders[index])
+    tx = included(block.transactions[index], chain_id, block.senders[index])
     return {
         "to": hexadecimal(tx.to) if tx.to else None,
         "effectiveGasPrice": hex(tx.price(block.header.base_fee or 0)),

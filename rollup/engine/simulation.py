@@ -62,19 +62,20 @@ def read_call(value: Any, gas_limit: int) -> Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where a call takes place: right after `header`, with some accounts changed."""
+    """Where a call takes place: right after `header`, with some accounts changed.
+
+    `deadline`, of the monotonic clock, ends all runs of the call together.
+    """
 
     chain: Chain
     header: Header
-    overrides: tuple[Override, ...] = ()
+    overrides: tuple[Override, ...]
+    deadline: float
 
     def state(self) -> State:
-        if hasattr(self.chain, "call_state"):
-            state: State = self.chain.call_state(self.header)
-        else:
-            header = self.header
-            state, _ = self.chain._open(header, header.timestamp, header.coinbase, 0, header.number)
+        state = self.chain.call_state(self.header)
         put(state, self.overrides)
+        state.deadline = self.deadline
         return state
 
     def run(self, transaction: Transaction, state: State | None = None) -> Outcome:
