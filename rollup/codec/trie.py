@@ -122,7 +122,7 @@ def _walk(
             child, used = _opened(nodes[used], child), used + 1
         else:
             passed.append(strict.encode(child))
-            used += nodes[used : used + 1] == passed[-1:]
+            used += used < len(nodes) and nodes[used] == passed[-1]
         child, digits = _step(child, digits)
     require(used == len(nodes), f"{len(nodes) - used} nodes of the proof are not on the path")
     return strict.as_bytes(child, name="value") or None, tuple(passed)
