@@ -49,6 +49,6 @@ def type_of(raw: bytes) -> int:
 def encode_block(block: Block) -> bytes:
     """RLP of header, transactions, no uncles, and since Shanghai a list of no withdrawals."""
     transactions = [rlp.decode(raw) if raw[0] >= 0xC0 else raw for raw in block.transactions]
-    withdrawals = [] if block.header.withdrawals_root is None else [[]]
+    withdrawals: list[Any] = [] if block.header.withdrawals_root is None else [[]]
     parts = [rlp.decode(block.header.encode()), transactions, [], *withdrawals]
     return bytes(rlp.encode(parts))
