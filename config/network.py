@@ -22,12 +22,19 @@ class Network(Table):
     deployment_block: int = Field(ge=0)  # nothing of ours lies before it
     bootstrap: tuple[PeerAddr, ...] = ()
     contracts: dict[str, Address] = Field(default_factory=dict)  # by Solidity name
+    l1_contracts: dict[str, Address] = Field(default_factory=dict)  # the rollup's, on L1
 
     def contract(self, name: str) -> bytes:
         """The 20 bytes of the address of the contract `name`."""
-        if name not in self.contracts:
-            raise ConfigError(f"network {self.name}: contracts.{name}: missing")
-        return bytes.fromhex(self.contracts[name][2:])
+        return self._address("contracts", self.contracts, name)
+
+    def l1_contract(self, name: str) -> bytes:
+        return self._address("l1_contracts", self.l1_contracts, name)
+
+    def _address(self, table: str, known: dict[str, str], name: str) -> bytes:
+        if name not in known:
+            raise ConfigError(f"network {self.name}: {table}.{name}: missing")
+        return bytes.fromhex(known[name][2:])
 
 
 def load_network(name: str, folder: Path = Path()) -> Network:

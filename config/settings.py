@@ -4,7 +4,7 @@ import difflib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -114,12 +114,37 @@ class Validator(Table):
     sample_rate: float = Field(default=1.0, ge=0, le=1)  # of other people's answers recomputed
 
 
+class Rollup(Table):
+    """The L2 as this node derives it from L1.  Without the table, `chain.rpc_url` is trusted."""
+
+    l1_rpc_url: HttpUrl
+    l1_poll_seconds: float = Field(default=4.0, ge=0.05, le=60)
+    l1_confirmations: int = Field(default=4, ge=0, le=256)  # of what is read and what is sent there
+    config: SomePath = Path("rollup.json")
+    genesis: SomePath = Path("genesis.json")  # of the embedded engine
+    rpc_listen: HostPort = "127.0.0.1:8545"  # the L2's JSON-RPC, by the embedded engine
+    rpc_origins: tuple[str, ...] = ()  # web pages that may call it
+    sequencer_url: HttpUrl | None = None  # who gets the transactions that are sent to us
+    engine_url: HttpUrl | None = None  # an Engine API elsewhere, as of op-reth; no embedded one
+    jwt_file: SomePath | None = None  # its secret; None: made in data_dir for the embedded engine
+    da_url: HttpUrl | None = None  # an op-alt-da server, as eigenda-proxy; for chains with alt-DA
+    states_kept: int | None = Field(default=None, ge=128)  # None: those of all blocks
+
+    @model_validator(mode="after")
+    def foreign_engine(self) -> Self:
+        if self.engine_url is not None and self.jwt_file is None:
+            raise ValueError("rollup: engine_url wants jwt_file, the secret of that engine")
+        return self
+
+
 class Sequencer(Table):
-    genesis: SomePath | None = None  # of the embedded engine; None: data_dir/genesis.json
-    rpc_listen: HostPort = "127.0.0.1:8545"
-    block_seconds: float = Field(default=2.0, ge=0.05, le=60)
-    # without effect yet:
-    gas_limit: int = Field(default=15_000_000, ge=1_000_000, le=1_000_000_000)
+    """What else the role needs; the chain itself is in the table `rollup`."""
+
+    compression: Literal["brotli", "zlib", "smaller"] = "brotli"
+    channel_blocks: int = Field(default=15, ge=1, le=300)  # L1 blocks until a channel is closed
+    frame_bytes_max: int = Field(default=100_000, ge=1_000, le=120_000)  # of one L1 transaction
+    propose: Literal["safe", "finalized"] = "finalized"  # which blocks' outputs are proposed
+    serve_da: bool = False  # keep the data of others and serve it under /da
 
 
 class Settings(Table):
@@ -137,6 +162,7 @@ class Settings(Table):
     host: Host = Host()
     prover: Prover = Prover()
     validator: Validator = Validator()
+    rollup: Rollup | None = None
     sequencer: Sequencer = Sequencer()
     folder: Path = Field(default=Path(), exclude=True)  # where the file lies; set by `load`
 
@@ -144,6 +170,8 @@ class Settings(Table):
     def roles_once(self) -> Self:
         if len(set(self.roles)) < len(self.roles):
             raise ValueError("roles: want each role once")
+        if "sequencer" in self.roles and self.rollup is None:
+            raise ValueError("roles: a sequencer needs the table [rollup]")
         return self
 
 
@@ -214,8 +242,8 @@ def _said(kind: type[BaseModel], error: dict[str, Any], place: Place) -> str:
 def _nearest(kind: type[BaseModel], place: Place) -> str:
     fields = kind.model_fields
     for part in place[:-1]:
-        inner = fields[part].annotation if part in fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        inner = table_of(fields[part].annotation) if part in fields else None
+        if inner is None:
             return ""
         fields = inner.model_fields
     known = [field for field in fields if field != "folder"]
@@ -223,11 +251,19 @@ def _nearest(kind: type[BaseModel], place: Place) -> str:
     return f"; did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
 
 
+def table_of(annotation: Any) -> type[BaseModel] | None:
+    """The table that a key holds, also one that may be left out; None for any other value."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
 def _resolved(settings: Settings, folder: Path) -> Settings:
     keys = settings.keys
     password = keys.password_file
     inbox, model = settings.curator.inbox, settings.host.base_model
-    genesis = settings.sequencer.genesis
+    rollup = settings.rollup
     return settings.model_copy(
         update={
             "folder": folder,
@@ -240,8 +276,13 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             ),
             "curator": settings.curator.model_copy(update={"inbox": inbox and folder / inbox}),
             "host": settings.host.model_copy(update={"base_model": model and folder / model}),
-            "sequencer": settings.sequencer.model_copy(
-                update={"genesis": genesis and folder / genesis}
+            "rollup": rollup
+            and rollup.model_copy(
+                update={
+                    "config": folder / rollup.config,
+                    "genesis": folder / rollup.genesis,
+                    "jwt_file": rollup.jwt_file and folder / rollup.jwt_file,
+                }
             ),
         }
     )

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
@@ -56,9 +56,15 @@ class Rpc:
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, url: str, *, seconds_max: float = CALL_SECONDS_MAX
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        *,
+        seconds_max: float = CALL_SECONDS_MAX,
+        bearer: Callable[[], str] | None = None,
     ) -> None:
         self._client = client
+        self._bearer = bearer
         self._url = url
         self._seconds_max = seconds_max
         self._ids = itertools.count(1)
@@ -105,6 +111,8 @@ class Rpc:
     async def _read(self, content: bytes) -> bytes:
         # not compressed: what comes is what is counted
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        if self._bearer is not None:
+            headers["authorization"] = f"Bearer {self._bearer()}"
         request = self._client.stream("POST", self._url, content=content, headers=headers)
         async with request as response:
             if response.status_code >= 500 or response.status_code == 429:
@@ -120,14 +128,19 @@ class Rpc:
 
 
 @asynccontextmanager
-async def connect(url: str, *, seconds_max: float = CALL_SECONDS_MAX) -> AsyncIterator[Rpc]:
-    """A client for the lifetime of the block; it connects at the first call."""
+async def connect(
+    url: str, *, seconds_max: float = CALL_SECONDS_MAX, bearer: Callable[[], str] | None = None
+) -> AsyncIterator[Rpc]:
+    """A client for the lifetime of the block; it connects at the first call.
+
+    `bearer` gives the token of each request: those of an Engine API are worth a minute only.
+    """
     limits = httpx.Limits(
         max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX
     )
     # the deadline is one per call, around everything; proxies of the environment are not for nodes
     async with httpx.AsyncClient(timeout=None, limits=limits, trust_env=False) as client:
-        yield Rpc(client, url, seconds_max=seconds_max)
+        yield Rpc(client, url, seconds_max=seconds_max, bearer=bearer)
 
 
 def number(value: Any) -> int:

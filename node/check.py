@@ -87,10 +87,9 @@ def _ports(settings: Settings) -> None:
         ("p2p.listen", *shapes.tcp_of_multiaddr(settings.p2p.listen)),
         ("http.listen", *shapes.split_host_port(settings.http.listen)),
     ]
-    if "sequencer" in settings.roles:
-        wanted.append(
-            ("sequencer.rpc_listen", *shapes.split_host_port(settings.sequencer.rpc_listen))
-        )
+    table = settings.rollup
+    if table is not None and table.engine_url is None:
+        wanted.append(("rollup.rpc_listen", *shapes.split_host_port(table.rpc_listen)))
     ports = [port for _, _, port in wanted if port]
     if len(set(ports)) < len(ports):
         names = ", ".join(name for name, _, _ in wanted)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node import cli_keys, exits
+from node import cli_bridge, cli_keys, exits
 
 app = typer.Typer(
     name="openledger",
@@ -23,6 +23,7 @@ testnet_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_bridge.app, name="bridge")
 app.add_typer(testnet_app, name="testnet")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The settings file (TOML).")]

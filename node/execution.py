@@ -1,7 +1,8 @@
-"""The embedded execution engine as a child of the sequencer's node, and what drives it."""
+"""The embedded execution engine as a child of the node."""
 
 import logging
 import os
+import secrets
 import subprocess
 import sys
 from collections import deque
@@ -14,10 +15,9 @@ from pydantic_core import from_json
 
 from config.settings import Settings
 from config.shapes import split_host_port
-from contracts.rpc import Node, Rejected, number
 from node.exits import Occupied, WrongSettings
 from node.store import CorruptStore
-from protocol.errors import Malformed, Temporary
+from protocol.errors import Temporary
 
 STOP_SECONDS = 8.0
 DRAIN_SECONDS = 1.0  # after its end: a child of the child may hold the pipe
@@ -28,19 +28,55 @@ EXIT_PORT, EXIT_STORE, EXIT_LOCKED = 3, 4, 5
 log = logging.getLogger(__name__)
 
 
-async def run_engine(settings: Settings, started: Callable[[], None]) -> None:
-    """Run the engine until cancelled.  `Temporary` when it dies, a `Fault` when it cannot start."""
-    genesis = settings.sequencer.genesis or settings.data_dir / "genesis.json"
-    if not genesis.is_file():
-        raise WrongSettings(f"sequencer.genesis: no file {genesis}; write one or set the key")
-    _, port = split_host_port(settings.sequencer.rpc_listen)
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where an engine serves: JSON-RPC for everybody, the Engine API for its own node."""
+
+    port: int
+    engine_port: int | None
+
+
+Started = Callable[[Endpoints], None]
+
+
+async def run_engine(settings: Settings, jwt: Path, started: Started) -> None:
+    """Run the L2's engine until cancelled.  `Temporary` when it dies, a `Fault` when it cannot
+    start."""
+    table = settings.rollup
+    assert table is not None
+    if not table.genesis.is_file():
+        raise WrongSettings(f"rollup.genesis: no file {table.genesis}; write one or set the key")
+    _, port = split_host_port(table.rpc_listen)
     data = settings.data_dir / "engine"
     command = [sys.executable, "-m", "rollup.engine", "--data", str(data), "--port", str(port)]
-    command += ["--genesis", str(genesis), "--parent-pid", str(os.getpid())]
+    command += ["--genesis", str(table.genesis), "--parent-pid", str(os.getpid())]
+    command += ["--engine-port", "0", "--jwt", str(jwt)]
+    if table.sequencer_url is not None:
+        command += ["--sequencer-url", table.sequencer_url]
+    if table.states_kept is not None:
+        command += ["--keep-states", str(table.states_kept)]
+    if table.rpc_origins:
+        command += ["--origins", ",".join(table.rpc_origins)]
     await run_child(command, data, started)
 
 
-async def run_child(command: Sequence[str], data: Path, started: Callable[[], None]) -> None:
+def engine_secret(settings: Settings) -> Path:
+    """The file that both sides of the Engine API read: the operator's, or one made here once."""
+    table = settings.rollup
+    assert table is not None
+    if table.jwt_file is not None:
+        return table.jwt_file
+    file = settings.data_dir / "jwt.hex"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(".draft")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32) + "\n")
+        draft.replace(file)
+    return file
+
+
+async def run_child(command: Sequence[str], data: Path, started: Started) -> None:
     """Run `command` as an engine over the store `data`; `started` is called when it serves.
 
     What it prints is read to its very end: a child that waits for a full pipe makes no blocks.
@@ -49,11 +85,11 @@ async def run_child(command: Sequence[str], data: Path, started: Callable[[], No
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     reading = trio.CancelScope(shield=True)  # also while it stops
-    said = Tail()
+    said = Tail(lambda line: log.warning("engine: %s", line.decode(errors="replace")))
 
     def printed(line: bytes) -> None:
-        if _serves(line):
-            started()
+        if (endpoints := _serves(line)) is not None:
+            started(endpoints)
 
     async def read() -> None:
         with reading:
@@ -69,8 +105,6 @@ async def run_child(command: Sequence[str], data: Path, started: Callable[[], No
             await _stop(process)
             reading.deadline = trio.current_time() + DRAIN_SECONDS
     lines = [line.decode(errors="replace") for line in said.lines if line.strip()]
-    for line in lines:
-        log.warning("engine: %s", line)
     raise _told(code, lines[-1].strip() if lines else "", data)
 
 
@@ -102,17 +136,19 @@ async def _drain(stream: trio.abc.ReceiveStream | None, tail: Tail) -> None:
     tail.end()
 
 
-def _serves(line: bytes) -> bool:
+def _serves(line: bytes) -> Endpoints | None:
     try:
         said = from_json(line)
     except ValueError:
-        return False
-    return isinstance(said, dict) and "port" in said
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get("port"), int):
+        return None
+    return Endpoints(said["port"], said.get("engine_port"))
 
 
 def _told(code: int, said: str, data: Path) -> Exception:
     if code == EXIT_PORT:
-        return Occupied(f"sequencer.rpc_listen: {said}")
+        return Occupied(f"rollup.rpc_listen: {said}")
     if code == EXIT_LOCKED:
         return Occupied(f"engine store {data}: {said}")
     if code == EXIT_STORE:
@@ -130,19 +166,3 @@ async def _stop(process: trio.Process) -> None:
             process.kill()
             with trio.CancelScope(shield=True):
                 await process.wait()
-
-
-@dataclass(frozen=True)
-class EngineBuilder:
-    """The `Builder` port over the engine's own method."""
-
-    rpc: Node
-
-    async def build(self, timestamp: int) -> int:
-        try:
-            block = await self.rpc.call("openledger_buildBlock", hex(timestamp))
-            if not isinstance(block, dict):
-                raise Malformed("the engine answered with no block")
-            return number(block.get("number"))
-        except (Rejected, Malformed) as error:
-            raise Temporary(f"the engine built no block at {timestamp}: {error}") from None

@@ -20,7 +20,6 @@ from node.chain import ContractChain
 from node.check import STORE
 from node.clock import SystemClock
 from node.compute import Compute
-from node.execution import EngineBuilder, run_engine
 from node.http import answers, datanets, health, rewards
 from node.http import server as http
 from node.http.operator import Guard, operator_token
@@ -28,6 +27,7 @@ from node.keystore import LocalSigner, open_key
 from node.membership import Membership, roles_of
 from node.metrics import Metrics
 from node.reports import Situation
+from node.rollup import RollupNode, open_rollup
 from node.shutdown import until_signal
 from node.store import Store
 from node.supervisor import Duty, Supervisor
@@ -39,10 +39,10 @@ from roles.corpora import Corpora
 from roles.curator import Curator
 from roles.ports import Ports, Role
 from roles.prover import Composer, Prover
-from roles.sequencer import Sequencer
 from roles.validator import Validator
 
-OUTBOX, PROGRESS_SECONDS = b"outbox/", 120.0  # silence of the chain follower that is suspicious
+OUTBOX, ROLLUP = b"outbox/", b"rollup/"  # namespaces of the store
+PROGRESS_SECONDS = 120.0  # silence of the chain follower that is suspicious
 
 
 ComposerOf = Callable[[ContractChain], Composer]
@@ -64,10 +64,24 @@ async def daemon(settings: Settings, compose: ComposerOf = honest) -> None:
     with Store.open(settings.data_dir / STORE) as store:
         listener = http.listen(settings.http)
         seconds = settings.chain.timeout_seconds
-        async with connect(settings.chain.rpc_url, seconds_max=seconds) as rpc:
-            node = Node(settings, network_file, signer, store, rpc, compose)
+        async with (
+            connect(settings.chain.rpc_url, seconds_max=seconds) as rpc,
+            _rollup(settings, network_file, signer, store) as rollup,
+        ):
+            node = Node(settings, network_file, signer, store, rpc, compose, rollup)
             async with node.joined() as network:
                 await node.serve(network, listener)
+
+
+@asynccontextmanager
+async def _rollup(
+    settings: Settings, file: NetworkFile, signer: LocalSigner, store: Store
+) -> AsyncIterator[RollupNode | None]:
+    if settings.rollup is None:
+        yield None
+        return
+    async with open_rollup(settings, file, signer, store.namespace(ROLLUP)) as rollup:
+        yield rollup
 
 
 @dataclass
@@ -80,6 +94,7 @@ class Node:
     store: Store
     rpc: Rpc
     compose: ComposerOf
+    rollup: RollupNode | None = None
 
     def __post_init__(self) -> None:
         chain, self.clock = self.settings.chain, SystemClock()
@@ -113,7 +128,8 @@ class Node:
             folder=self.settings.data_dir / "p2p",
             bootstrap=[*self.file.bootstrap, *self.settings.p2p.bootstrap],
         )
-        async with open_network(plan, self._registry(), self.signer) as network:
+        blocks = None if self.rollup is None else self.rollup.gossip()
+        async with open_network(plan, self._registry(), self.signer, rollup=blocks) as network:
             yield network
 
     def _registry(self) -> Registry:
@@ -146,6 +162,10 @@ class Node:
         )
         role_duties = await self._role_duties(ports, membership)
         duties = [*self._chain_duties(ports, membership), *role_duties]
+        if self.rollup is not None:
+            duties += self.rollup.duties(network, self.compute)
+            self.routes += self.rollup.routes()
+            self.trouble.append(self.rollup.trouble)
         supervisor = Supervisor(duties, self.chain.rebuild, self.metrics.on_duty)
         situation = Situation(
             self.settings,
@@ -190,8 +210,7 @@ class Node:
         duties = []
         for name in self.settings.roles:
             if name == "sequencer":
-                duties += self._sequencer(ports)
-                continue
+                continue  # its duties are those of the rollup
             role = await self._role(name, ports)
             duties.append(Duty(name, _once_member(role, ports, membership), follows_chain=True))
         return duties
@@ -232,17 +251,6 @@ class Node:
         """The routes of a node that works out where words come from; once, whatever its roles."""
         if not any(getattr(route, "path", "") == rewards.PATH for route in self.routes):
             self.routes += [*rewards.routes(ports), *answers.routes(ports, known, corpora)]
-
-    def _sequencer(self, ports: Ports) -> list[Duty]:
-        async def engine() -> None:
-            await run_engine(self.settings, lambda: None)
-
-        role = Sequencer(EngineBuilder(self.rpc), int(self.settings.sequencer.block_seconds))
-
-        async def sequence() -> None:
-            await role.run(ports)
-
-        return [Duty("engine", engine), Duty("sequencer", sequence)]
 
     def _watch(self, network: Network) -> None:
         metrics = self.metrics

@@ -88,13 +88,6 @@ class Chain(Protocol):
         """Whether the ledger has caught up with the chain: before that it shows the past."""
 
 
-class Builder(Protocol):
-    """The block builder of an execution engine."""
-
-    async def build(self, timestamp: int) -> int:
-        """Build and import the next block; its number."""
-
-
 class Store(Protocol):
     """A durable ordered map; a write is atomic, and on disk before it returns when `sync`."""
 

@@ -90,6 +90,14 @@ class Desk:
             except* Temporary:
                 await trio.sleep(1)
 
+    async def funded(self, address: bytes, name: str) -> None:
+        """Wait until a deposit has arrived; at once for who had one before."""
+        with trio.move_on_after(WAIT_SECONDS):
+            while not await self.balance(address):  # noqa: ASYNC110
+                await trio.sleep(POLL_SECONDS)
+            return
+        raise ChainTrouble(f"the deposit for {name} did not arrive on the L2 in {WAIT_SECONDS:g} s")
+
     async def balance(self, address: bytes) -> int:
         return number(await self.rpc.call("eth_getBalance", "0x" + address.hex(), "latest"))
 

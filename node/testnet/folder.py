@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,14 @@ from p2p.identity import peer_id, to_text
 from protocol.parameters import OPEN, Parameters
 from rollup.engine.genesis import genesis
 
-CHAIN_ID = 9_017
+L1_CHAIN_ID, CHAIN_ID = 9_016, 9_017
+L1_SECONDS = 3  # between two L1 blocks
+CHANNEL_BLOCKS = 3  # L1 blocks until a channel of batches is closed
 FORK_DIGEST = "0dd0e7f1"
 SCRYPT_COST = 1 << 12  # these keys are worth nothing; a real node's cost 32 times more
-BALANCE = 10_000_000 * OPEN
+ETHER = 10**18
+L1_BALANCE = 10_000 * ETHER
+L1_GAS_LIMIT = 30_000_000
 PASSWORD = "testnet\n"
 LOOPBACK = "127.0.0.1"
 STATE = "testnet.json"
@@ -48,6 +52,8 @@ SPECS = (
     NodeSpec("validator", "validator"),
 )
 LIAR = NodeSpec("liar", "prover", lies=True)
+L1 = NodeSpec("l1", "l1")
+DERIVING = ("sequencer", "curator", "validator")  # roles whose nodes derive the L2 by themselves
 
 
 def specs(count: int) -> list[NodeSpec]:
@@ -67,7 +73,7 @@ class Folder:
     path: Path
     window: int
     ports: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> (p2p, http)
-    rpc_port: int = 0
+    rpc_ports: dict[str, int] = field(default_factory=dict)  # of L1, and of who derives
 
     @classmethod
     def open(cls, path: Path, window: int) -> "Folder":
@@ -144,21 +150,41 @@ class Folder:
             delay=1,
         )
 
-    def write_genesis(self, nodes: Sequence[NodeSpec]) -> Path:
-        file = self.path / "genesis.json"
+    @property
+    def funded(self) -> tuple[str, ...]:
+        """Who gets ETH on L1: whoever sends something there."""
+        return ("deployer", "payer", SPECS[0].name)
+
+    def write_l1_genesis(self) -> None:
+        file = self.l1_home / "genesis.json"
         if not file.exists():
-            names = ("deployer", "payer", *(node.name for node in nodes))
-            alloc: dict[bytes | str, Any] = {self.signer(n).address: BALANCE for n in names}
-            _write_whole(file, json.dumps(genesis(CHAIN_ID, alloc, self.born)))
-        return file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            alloc: dict[bytes | str, Any] = {
+                self.signer(n).address: L1_BALANCE for n in self.funded
+            }
+            value = genesis(L1_CHAIN_ID, alloc, self.born)
+            _write_whole(file, json.dumps({**value, "gasLimit": hex(L1_GAS_LIMIT)}))
+
+    def write_rollup(self, l2_genesis: Mapping[str, Any], rollup: Mapping[str, Any]) -> None:
+        """Once: what was begun stays."""
+        for name, value in (("genesis.json", l2_genesis), ("rollup.json", rollup)):
+            if not (self.path / name).exists():
+                _write_whole(self.path / name, json.dumps(value, indent=1))
 
     # ------------------------------------------------------------ nodes
 
-    def write_nodes(self, nodes: Sequence[NodeSpec], base_model: Path | None) -> None:
-        """Choose free ports and write everybody's settings anew; keys and stores stay."""
-        self.rpc_port = free_port()
+    def choose_ports(self, nodes: Sequence[NodeSpec]) -> None:
+        deriving = [node.name for node in nodes if node.role in DERIVING and not node.lies]
+        self.rpc_ports = {name: free_port() for name in (L1.name, *deriving)}
         self.ports = {node.name: (free_port(), free_port()) for node in nodes}
-        genesis_file = self.write_genesis(nodes)
+
+    def write_nodes(
+        self,
+        nodes: Sequence[NodeSpec],
+        base_model: Path | None,
+        l1_contracts: Mapping[str, bytes],
+    ) -> None:
+        """Write everybody's settings anew; keys and stores stay."""
         first = nodes[0].name
         identity = to_text(peer_id(self.signer(first).p2p_secret()))
         network = Network(
@@ -167,13 +193,14 @@ class Folder:
             fork_digest=FORK_DIGEST,
             deployment_block=0,
             bootstrap=(f"/ip4/{LOOPBACK}/tcp/{self.ports[first][0]}/p2p/{identity}",),
-            contracts={name: "0x" + at.hex() for name, at in addresses(self.setup).items()},
+            contracts=_hexadecimal(addresses(self.setup)),
+            l1_contracts=_hexadecimal(l1_contracts),
         )
         write_network(network, self.path / "network.toml")
         for node in nodes:
-            self._write_node(node, genesis_file, base_model)
+            self._write_node(node, base_model)
 
-    def _write_node(self, node: NodeSpec, genesis_file: Path, base_model: Path | None) -> None:
+    def _write_node(self, node: NodeSpec, base_model: Path | None) -> None:
         home = self.home(node)
         home.mkdir(parents=True, exist_ok=True)
         key, password = home / "operator.json", home / "password"
@@ -188,18 +215,33 @@ class Folder:
             "keys": {"keystore": str(key), "password_file": str(password)},
             "p2p": {"listen": f"/ip4/{LOOPBACK}/tcp/{p2p}"},
             "http": {"listen": f"{LOOPBACK}:{http}"},
-            "chain": {"rpc_url": self.rpc_url, "confirmations": 1, "poll_seconds": 0.5},
+            "chain": {"rpc_url": self.rpc_of(node.name), "confirmations": 1, "poll_seconds": 0.5},
             "log": {"format": "json"},
         }
+        if node.name in self.rpc_ports:
+            table["rollup"] = self._rollup(node)
         if node.role == "sequencer":
-            listen = f"{LOOPBACK}:{self.rpc_port}"
-            table["sequencer"] = {"rpc_listen": listen, "genesis": str(genesis_file)}
+            table["sequencer"] = {"channel_blocks": CHANNEL_BLOCKS, "serve_da": True}
         if node.role == "prover":
             table["prover"] = {"batch_seconds": 0.1}
         if node.role == "host" and base_model is not None:
             prices = {"prompt_price": PROMPT_PRICE, "output_price": OUTPUT_PRICE}
             table["host"] = {"base_model": str(base_model.resolve()), **prices}
         _write_whole(self.settings(node), write(table))
+
+    def _rollup(self, node: NodeSpec) -> dict[str, Any]:
+        table = {
+            "l1_rpc_url": self.l1_url,
+            "l1_poll_seconds": 1.0,
+            "l1_confirmations": 1,
+            "config": str(self.path / "rollup.json"),
+            "genesis": str(self.path / "genesis.json"),
+            "rpc_listen": f"{LOOPBACK}:{self.rpc_ports[node.name]}",
+            "da_url": f"{self.url(SPECS[0].name)}/da",
+        }
+        if node.role != "sequencer":
+            table["sequencer_url"] = self.rpc_url
+        return table
 
     def home(self, node: NodeSpec) -> Path:
         return self.path / "nodes" / node.name
@@ -208,11 +250,28 @@ class Folder:
         return self.home(node) / "node.toml"
 
     @property
+    def l1_home(self) -> Path:
+        return self.home(L1)
+
+    @property
+    def l1_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.rpc_ports[L1.name]}"
+
+    @property
     def rpc_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.rpc_port}"
+        """The sequencer's, of the L2."""
+        return f"http://{LOOPBACK}:{self.rpc_ports[SPECS[0].name]}"
+
+    def rpc_of(self, name: str) -> str:
+        """The L2 as this node sees it: its own engine, or the sequencer's."""
+        return f"http://{LOOPBACK}:{self.rpc_ports.get(name, self.rpc_ports[SPECS[0].name])}"
 
     def url(self, name: str) -> str:
         return f"http://{LOOPBACK}:{self.ports[name][1]}"
+
+
+def _hexadecimal(contracts: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: "0x" + at.hex() for name, at in contracts.items()}
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import trio
 
 from node.exits import Fault
-from node.testnet.folder import Folder, NodeSpec
+from node.testnet.folder import L1, L1_SECONDS, Folder, NodeSpec
 
 POLL_SECONDS = 0.25
 RESTART_SECONDS = 1.0
@@ -48,10 +48,7 @@ class Processes:
         self.children[spec.name] = Child(spec, process, known.starts + 1 if known else 1)
 
     def _spawn(self, spec: NodeSpec) -> "subprocess.Popen[bytes]":
-        settings = str(self.folder.settings(spec))
-        command = [sys.executable, "-m", "node", "run", settings]
-        if spec.lies:
-            command = [sys.executable, "-m", "node.testnet.liar", settings, *self.extra]
+        command = self._command(spec)
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
         environment.setdefault(*PASSIVE)
         environment.pop("NOTIFY_SOCKET", None)
@@ -65,6 +62,16 @@ class Processes:
                 preexec_fn=_die_with_parent,
                 start_new_session=True,
             )
+
+    def _command(self, spec: NodeSpec) -> list[str]:
+        settings = str(self.folder.settings(spec))
+        if spec == L1:
+            port, seconds = str(self.folder.rpc_ports[L1.name]), str(L1_SECONDS)
+            module = [sys.executable, "-m", "node.testnet.l1", str(self.folder.l1_home)]
+            return [*module, "--port", port, "--seconds", seconds]
+        if spec.lies:
+            return [sys.executable, "-m", "node.testnet.liar", settings, *self.extra]
+        return [sys.executable, "-m", "node", "run", settings]
 
     async def watch(self) -> None:
         """Start again whoever dies; `NodeEnded` if he says himself that it is no use."""
@@ -88,8 +95,9 @@ class Processes:
         return " / ".join(lines[-LOG_LINES_SHOWN:]) + f" (all of it: {log})"
 
     async def stop(self) -> None:
-        """End all, the sequencer last, each in order or by force."""
-        order = sorted(self.children.values(), key=lambda child: child.spec.role == "sequencer")
+        """End all, the sequencer and L1 last, each in order or by force."""
+        last = ("sequencer", L1.role)
+        order = sorted(self.children.values(), key=lambda child: child.spec.role in last)
         for child in order:
             if child.process.poll() is None:
                 child.process.terminate()

@@ -13,7 +13,8 @@ import trio
 from node.testnet.client import Client, new_client
 from node.testnet.desk import Desk, open_desk
 from node.testnet.docstrings import Text, collect
-from node.testnet.folder import Folder, NodeSpec
+from node.testnet.folder import L1, Folder, NodeSpec
+from node.testnet.layer1 import Layer1, open_layer1
 from node.testnet.processes import PASSIVE, Processes
 from node.testnet.show import Bar, Show
 from protocol.calls import RegisterContributor, Stake
@@ -29,6 +30,7 @@ class Stage:
 
     folder: Folder
     desk: Desk
+    layer1: Layer1
     client: Client
     processes: Processes
     show: Show
@@ -79,22 +81,39 @@ async def open_stage(
 ) -> AsyncIterator[Stage]:
     """Sequencer and contracts are up inside the block; all processes are ended after it."""
     base = model or folder.path / "base"
-    folder.write_nodes(nodes, base)
+    folder.choose_ports(nodes)
+    folder.write_l1_genesis()
     processes = Processes(folder, extra)
     try:
         async with trio.open_nursery() as nursery:
-            processes.start(nodes[0])
+            processes.start(L1)
             nursery.start_soon(processes.watch)
-            async with new_client() as http, open_desk(folder) as desk:
-                stage = Stage(folder, desk, Client(http), processes, show, nodes, base)
-                with show.bar("deploying contracts") as bar:
-                    await desk.deploy(bar)
-                await _fund(stage)
-                yield stage
+            async with open_layer1(folder) as layer1:
+                await layer1.write_rollup()
+                folder.write_nodes(nodes, base, layer1.where)
+                processes.start(nodes[0])
+                with show.bar("deploying the rollup's contracts on L1") as bar:
+                    await layer1.deploy(bar)
+                async with new_client() as http, open_desk(folder) as desk:
+                    stage = Stage(folder, desk, layer1, Client(http), processes, show, nodes, base)
+                    await _deposit(stage)
+                    with show.bar("deploying OpenLedger's contracts on the L2") as bar:
+                        await desk.deploy(bar)
+                    await _fund(stage)
+                    yield stage
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
             await processes.stop()
+
+
+async def _deposit(stage: Stage) -> None:
+    """OPEN for everybody who sends transactions: it enters the L2 by the portal alone."""
+    names = ["deployer", "payer", *(node.name for node in stage.nodes)]
+    with stage.show.bar("depositing OPEN from L1") as bar:
+        await stage.layer1.deposit(names, bar)
+        for name in names:
+            await stage.desk.funded(stage.folder.signer(name).address, name)
 
 
 async def _fund(stage: Stage) -> None:

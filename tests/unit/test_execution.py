@@ -2,24 +2,22 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
-from contracts.rpc import Rejected
 from node.execution import (
     EXIT_LOCKED,
     EXIT_STORE,
     LINE_BYTES_MAX,
     LINES_KEPT,
-    EngineBuilder,
+    Endpoints,
     Tail,
     run_child,
 )
 from node.exits import Occupied
 from node.store import CorruptStore
-from protocol.errors import Malformed, Temporary
+from protocol.errors import Temporary
 
 FLOOD = "x" * 79
 DEADLINE = 30  # nothing waits for it
@@ -29,7 +27,7 @@ async def run(script: str, folder: Path = Path("store")) -> list[str]:
     """What was called, in order; the error of the end is raised."""
     told: list[str] = []
     with trio.fail_after(DEADLINE):
-        await run_child([sys.executable, "-c", script], folder, lambda: told.append("started"))
+        await run_child([sys.executable, "-c", script], folder, lambda endpoints: told.append("started"))
     return told
 
 
@@ -49,6 +47,11 @@ sys.exit({EXIT_STORE})
 async def test_its_port_may_come_in_pieces() -> None:
     """And after a line of something else."""
     started = trio.Event()
+
+    def serves(endpoints: Endpoints) -> None:
+        assert endpoints == Endpoints(1, None)
+        started.set()
+
     script = """
 import sys, time
 def put(text):
@@ -62,7 +65,7 @@ sys.stdin.read()
     with trio.fail_after(DEADLINE):
         async with trio.open_nursery() as nursery:
             command = [sys.executable, "-c", script.replace("sys.stdin.read()", "time.sleep(60)")]
-            nursery.start_soon(run_child, command, Path("store"), started.set)
+            nursery.start_soon(run_child, command, Path("store"), serves)
             await started.wait()
             nursery.cancel_scope.cancel()  # ends the child, too
 
@@ -70,6 +73,10 @@ sys.stdin.read()
 async def test_a_child_that_prints_while_it_stops_is_not_killed(tmp_path: Path) -> None:
     """It closes its store after the last line; a full pipe would keep it from that."""
     closed, started = tmp_path / "closed", trio.Event()
+
+    def serves(endpoints: Endpoints) -> None:
+        started.set()
+
     script = f"""
 import pathlib, signal, sys, time
 def stop(*_):
@@ -82,7 +89,7 @@ time.sleep(60)
     with trio.fail_after(DEADLINE):
         async with trio.open_nursery() as nursery:
             command = [sys.executable, "-c", script]
-            nursery.start_soon(run_child, command, tmp_path, started.set)
+            nursery.start_soon(run_child, command, tmp_path, serves)
             await started.wait()
             nursery.cancel_scope.cancel()
     assert closed.exists()
@@ -108,32 +115,3 @@ def test_a_tail_is_bounded() -> None:
     for _ in range(5):
         tail.feed(b"x" * LINE_BYTES_MAX)
     assert len(tail.rest) == LINE_BYTES_MAX
-
-
-class Engine:
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-    async def call(self, method: str, *params: Any) -> Any:
-        await trio.lowlevel.checkpoint()
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-    async def batch(self, calls: Any) -> list[Any]:
-        raise AssertionError
-
-
-ANSWERS = [None, [], "0x1", 7, {}, {"number": None}, {"number": 5}, {"number": "5"}]
-ERRORS = [Malformed("no JSON"), Rejected(-32000, "time runs backwards"), Temporary("away")]
-
-
-@pytest.mark.parametrize("answer", [*ANSWERS, *ERRORS], ids=repr)
-async def test_any_other_answer_of_the_engine_is_temporary(answer: Any) -> None:
-    """The sequencer tries again; it never ends because of what its engine said."""
-    with pytest.raises(Temporary):
-        await EngineBuilder(Engine(answer)).build(5)
-
-
-async def test_a_block_has_its_number() -> None:
-    assert await EngineBuilder(Engine({"number": "0x10"})).build(5) == 16

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.network import NETWORKS, Network, load_network, write_network
-from config.settings import ConfigError, Settings, build, load
+from config.settings import ConfigError, Settings, build, load, table_of
 from config.toml import places, write
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "node.example.toml"
@@ -32,7 +32,7 @@ def test_the_shipped_example_loads() -> None:
 def test_the_example_names_every_table() -> None:
     """A table that the example forgets is a table that no operator finds."""
     tables = {place[0] for place in places(EXAMPLE.read_text()) if len(place) > 1}
-    inner = {n for n, f in Settings.model_fields.items() if hasattr(f.annotation, "model_fields")}
+    inner = {n for n, f in Settings.model_fields.items() if table_of(f.annotation)}
 
     assert tables == inner
 
@@ -64,6 +64,14 @@ def test_paths_are_relative_to_the_file(file: Path) -> None:
             GOOD.replace("network", "netwrk"),
             "node.toml: network: missing; add `network = ...`\n"
             "node.toml: netwrk: unknown key; did you mean `network`? (line 1)",
+        ),
+        (
+            GOOD + '[rollup]\nl1_rpc_url = "http://l1"\nconfigs = 1\n',
+            "node.toml: rollup.configs: unknown key; did you mean `config`? (line 6)",
+        ),
+        (
+            GOOD.replace('"host"', '"sequencer"'),
+            "node.toml: roles: a sequencer needs the table [rollup]",
         ),
         (
             GOOD + '[chain]\nconfirmations = "2"\n',
