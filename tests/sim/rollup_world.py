@@ -15,11 +15,15 @@ from eth_hash.auto import keccak
 from protocol.errors import Refused, Temporary
 from rollup.batcher import Batcher
 from rollup.channel_out import ChannelPolicy
+from rollup.codec.batch import decode_batch
+from rollup.codec.channel import read_batches
 from rollup.codec.config import RollupConfig
+from rollup.codec.frame import Frame, parse_frames
 from rollup.codec.header import encode_holocene_extra
 from rollup.codec.output import output_root
 from rollup.codec.payload import ExecutionPayload, PayloadAttributes, PayloadEnvelope
 from rollup.codec.refs import BlockId, L1Block, L1BlockRef, L1Log, L2BlockRef
+from rollup.codec.span import SpanBatch
 from rollup.driver import Driver
 from rollup.l2_blocks import ref_of
 from rollup.ports import (
@@ -443,7 +447,7 @@ class Node:
 
     async def run(self) -> None:
         while True:
-            self.life = Life()
+            self.life = Life(self.world.draw_life(self))
             self.engine.life = self.store.life = self.sender.life = self.life
             try:
                 await self._live()
@@ -496,6 +500,8 @@ class World:
     config: RollupConfig = field(default_factory=world_config)
     da: SimDa | None = None
     loss: float = 0.0
+    kills: int = 0  # of each node
+    trouble: float = 0.0  # seconds until which nodes are killed
 
     def __post_init__(self) -> None:
         self.l1 = SimL1()
@@ -513,6 +519,35 @@ class World:
         self._nonce += 1
         filler = self.random.randbytes(self.random.choice((0, 40, 400)))
         return [l2_transaction(self._nonce, filler)]
+
+    def draw_life(self, node: Node) -> int | None:
+        if node.deaths < self.kills and trio.current_time() < self.trouble:
+            return self.random.choice((self.random.randrange(20), self.random.randrange(300)))
+        return None
+
+    def posted(self) -> list[tuple[int, int]]:
+        """Heights (first, last) of each batch that lies whole in L1's inbox, in L1's order."""
+        channels: dict[bytes, list[Frame]] = {}
+        found = []
+        for _, data in self.l1.data():
+            if data[:1] == b"\1":
+                assert self.da is not None
+                data = self.da.kept[data[1:]]
+            for frame in parse_frames(data):
+                frames = channels.setdefault(frame.channel_id, [])
+                frames.append(frame)
+                if frame.is_last and [f.number for f in frames] == list(range(len(frames))):
+                    found += self._heights(b"".join([f.data for f in frames]))
+        return found
+
+    def _heights(self, data: bytes) -> list[tuple[int, int]]:
+        spans = []
+        for raw in read_batches(data):
+            batch = decode_batch(raw)
+            assert isinstance(batch, SpanBatch)
+            first = batch.relative_time // self.config.block_time
+            spans.append((first, first + batch.block_count - 1))
+        return spans
 
     def publish(self, sender: Node, envelope: PayloadEnvelope) -> None:
         sender.life.effect()
