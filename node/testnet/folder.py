@@ -121,6 +121,12 @@ class Folder:
         return self.signer("deployer")
 
     @property
+    def bank(self) -> LocalSigner:
+        """Deploys on L1 and deposits from there. Not the deployer on the L2: each deposit counts up
+        its sender's nonce there, and his decide the addresses."""
+        return self.signer("bank")
+
+    @property
     def payer(self) -> LocalSigner:
         return self.signer("payer")
 
@@ -153,7 +159,7 @@ class Folder:
     @property
     def funded(self) -> tuple[str, ...]:
         """Who gets ETH on L1: whoever sends something there."""
-        return ("deployer", "payer", SPECS[0].name)
+        return ("bank", "payer", SPECS[0].name)
 
     def write_l1_genesis(self) -> None:
         file = self.l1_home / "genesis.json"

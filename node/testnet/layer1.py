@@ -20,17 +20,17 @@ from protocol.errors import Temporary
 from protocol.parameters import OPEN
 from rollup.codec.genesis import genesis_header
 
-SUPPLY = 1_000_000_000 * OPEN  # minted on L1 for the deployer
+SUPPLY = 1_000_000_000 * OPEN  # minted on L1 for the bank
 DEPOSIT = 10_000_000 * OPEN  # into the L2, for each account
 SUBMISSION_BLOCKS = 10  # L2 blocks between two outputs
 FINALIZATION_SECONDS = 20  # a withdrawal waits from its proof
-CHALLENGE_BLOCKS = 20
+CHALLENGE_BLOCKS = 6  # L1 blocks to challenge data, and as many to show them
 WAIT_SECONDS, POLL_SECONDS = 300.0, 0.25
 
 
 @dataclass
 class Layer1:
-    """The deployer's account on L1."""
+    """The account of the bank on L1."""
 
     folder: Folder
     rpc: Rpc
@@ -40,10 +40,10 @@ class Layer1:
     def setup(self) -> BedrockSetup:
         sequencer = self.folder.signer(SPECS[0].name).address
         return BedrockSetup(
-            deployer=self.folder.deployer.address,
+            deployer=self.folder.bank.address,
             batcher=sequencer,
             proposer=sequencer,
-            challenger=self.folder.deployer.address,
+            challenger=self.folder.bank.address,
             unsafe_block_signer=sequencer,
             batch_inbox=batch_inbox(CHAIN_ID),
             l2_genesis_time=self.folder.born,
@@ -51,7 +51,7 @@ class Layer1:
             finalization_seconds=FINALIZATION_SECONDS,
             challenge_blocks=CHALLENGE_BLOCKS,
             resolve_blocks=CHALLENGE_BLOCKS,
-            mints=((self.folder.deployer.address, SUPPLY),),
+            mints=((self.folder.bank.address, SUPPLY),),
         )
 
     @property
@@ -65,7 +65,7 @@ class Layer1:
         treasury = self.folder.signer("treasury").address
         setup = L2Setup(
             l1=self.where,
-            owner=self.folder.deployer.address,
+            owner=self.folder.bank.address,
             fee_recipient=treasury,
             timestamp=self.folder.born,
             chain_id=CHAIN_ID,
@@ -114,14 +114,14 @@ class Layer1:
 
 @asynccontextmanager
 async def open_layer1(folder: Folder) -> AsyncIterator[Layer1]:
-    """Send for the deployer on L1 inside the block."""
+    """Send for the bank on L1 inside the block."""
     with Store.open(folder.path / "layer1") as store:
         async with connect(folder.l1_url) as rpc, trio.open_nursery() as nursery:
             await _answers(rpc)
             outbox = Outbox(
                 store.namespace(b"outbox/"),
                 rpc,
-                folder.deployer,
+                folder.bank,
                 L1_CHAIN_ID,
                 clock=SystemClock(),
                 confirmations=1,
