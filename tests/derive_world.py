@@ -281,3 +281,24 @@ class Node:
         moved = ref.l1_origin != found.parent.l1_origin
         self.systems[ref.hash] = after(self.config, system, epoch) if moved else system
         self.chain.append(ref)
+
+
+def truth_of(config: RollupConfig, count: int) -> Sequencer:
+    """A chain of `count` blocks with one transaction each, all in the first epoch."""
+    truth = Sequencer(config)
+    for nonce in range(count):
+        truth.build(l1_genesis(), [l2_transaction(nonce)])
+    return truth
+
+
+def refs(truth: Sequencer, count: int) -> list[L2BlockRef]:
+    """The genesis and `count` blocks more."""
+    return [block.ref for block in truth.blocks[: count + 1]]
+
+
+def l1_of(*blocks: Sequence[L1Transaction], step: int = 12) -> list[L1Block]:
+    """The L1 genesis and a block for each list of transactions."""
+    chain = [l1_genesis()]
+    for transactions in blocks:
+        chain.append(l1_child(chain[-1], step, transactions))
+    return chain
