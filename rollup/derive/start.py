@@ -9,10 +9,7 @@ from typing import Final
 
 from protocol.errors import Refused, Reset
 from rollup.codec.config import RollupConfig
-from rollup.codec.l1_info import l2_system_config
-from rollup.codec.payload import ExecutionPayload
 from rollup.codec.refs import L1BlockRef, L2BlockRef
-from rollup.codec.system_config import SystemConfig
 
 REORG_WINDOWS_MAX: Final = 5  # sequencing windows; a deeper reorg is not believed
 
@@ -47,19 +44,6 @@ class Start:
 
 Question = NeedL1Ref | NeedL2Ref
 Answer = L1BlockRef | L2BlockRef | None
-
-
-def system_config_of(payload: ExecutionPayload, config: RollupConfig) -> SystemConfig:
-    """What the pipeline starts with, from the L2 block itself; `Malformed` if it is no L2 block."""
-    return l2_system_config(
-        payload.block_hash,
-        payload.block_number,
-        payload.timestamp,
-        payload.gas_limit,
-        payload.extra_data,
-        payload.transactions[0] if payload.transactions else b"",
-        config,
-    )
 
 
 def lookback(config: RollupConfig) -> int:
