@@ -6,7 +6,7 @@ from typing import Any, Final
 from rollup.codec import fees
 from rollup.codec.deposit import DEPOSIT_TYPE, DepositTransaction
 from rollup.codec.hexadecimal import from_bytes
-from rollup.codec.l1_info import L1Info
+from rollup.codec.l1_info import FORK_OF, L1Info
 from rollup.engine.values import Block, Receipt
 
 SCALAR_UNIT: Final = 10**6
@@ -66,10 +66,11 @@ class L1Costs:
 
     @staticmethod
     def of(block: Block) -> "L1Costs | None":
-        """None on a chain without OP rules."""
+        """None on a chain without OP rules, or when the first deposit sets nothing."""
         if not block.transactions or not is_deposit(block.transactions[0]):
             return None
-        return L1Costs(L1Info.decode(DepositTransaction.decode(block.transactions[0]).data))
+        data = DepositTransaction.decode(block.transactions[0]).data
+        return L1Costs(L1Info.decode(data)) if data[:4] in FORK_OF else None
 
     def fields(self, raw: bytes, receipt: Receipt) -> dict[str, Any]:
         """Of one signed transaction: the fee that it paid, and what the fee was made of.
