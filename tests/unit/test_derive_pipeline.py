@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from protocol.errors import Refused, Reset
+from protocol.errors import Malformed, Refused, Reset
 from rollup.codec.deposit import DepositTransaction
 from rollup.codec.l1_info import L1Info
 from rollup.codec.refs import L1Block
@@ -288,3 +288,21 @@ def test_l1_before_holocene_is_refused_but_where_it_is_behind_the_safe_head() ->
 def test_a_pipeline_cannot_start_after_its_safe_head() -> None:
     with pytest.raises(ValueError, match="before"):
         Pipeline(CONFIG, l1_of([])[1], CONFIG.genesis.system_config, genesis_ref(CONFIG))
+
+
+def test_a_batch_outlives_the_failure_to_build_on_it() -> None:
+    """A portal that writes what nobody can read: the same error again, and no other chain."""
+    unreadable = replace(deposit_log(0), data=b"\0")
+    chain = [l1_genesis()]
+    chain.append(l1_child(chain[0], 2))
+    truth = Sequencer(CONFIG)
+    truth.build(chain[1])
+    truth.build(chain[1])
+    chain[1] = replace(chain[1], logs=(unreadable,))
+    chain.append(l1_child(chain[1], 2, [post(*channel([truth.span(1, 2)], b"a"))]))
+    node = Node(CONFIG, chain)
+
+    for _ in range(3):
+        with pytest.raises(Malformed):
+            node.run()
+    assert len(node.chain) == 1
