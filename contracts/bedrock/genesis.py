@@ -41,6 +41,12 @@ UNIVERSAL: Final = (
     "Multicall3",
     "SafeSingletonFactory",
 )
+L1_BLOCK_FORKS: Final = (
+    *("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg"),
+    *("istanbul", "muirGlacier", "berlin", "london", "arrowGlacier", "grayGlacier"),
+    "mergeNetsplit",
+)
+L1_TIME_FORKS: Final = ("shanghai", "cancun", "prague")
 FORKS: Final = ("regolith", "canyon", "delta", "ecotone", "fjord", "granite", "holocene", "isthmus")
 
 # Storage: EIP-1967 slots of the proxies, OpenZeppelin's flag of what is initialised.
@@ -154,6 +160,21 @@ def rollup_json(
     }
 
 
+def l1_chain_config(chain_id: int) -> Json:
+    """The forks of an L1 of ours, for op-node's --rollup.l1-chain-config: Prague from block 0."""
+    blobs = {
+        "cancun": {"target": 3, "max": 6, "baseFeeUpdateFraction": 3_338_477},
+        "prague": {"target": 6, "max": 9, "baseFeeUpdateFraction": 5_007_716},
+    }
+    return {
+        "chainId": chain_id,
+        **{f"{name}Block": 0 for name in L1_BLOCK_FORKS},
+        **{f"{name}Time": 0 for name in L1_TIME_FORKS},
+        "terminalTotalDifficulty": 0,
+        "blobSchedule": blobs,
+    }
+
+
 def keccak_da(bedrock: BedrockSetup, l1: Mapping[str, bytes]) -> Json:
     """Batches under their keccak hash; who misses one challenges on the L1, and it is shown there
     or skipped."""
@@ -176,16 +197,10 @@ def generic_da(bedrock: BedrockSetup) -> Json:
 
 
 def _chain_config(chain_id: int) -> Json:
-    blocks = (
-        *("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg"),
-        *("istanbul", "muirGlacier", "berlin", "london", "arrowGlacier", "grayGlacier"),
-        *("mergeNetsplit", "bedrock"),
-    )
-    times = ("shanghai", "cancun", "prague", *(fork for fork in FORKS if fork != "delta"))
     return {
         "chainId": chain_id,
-        **{f"{name}Block": 0 for name in blocks},
-        **{f"{name}Time": 0 for name in times},
+        **{f"{name}Block": 0 for name in (*L1_BLOCK_FORKS, "bedrock")},
+        **{f"{name}Time": 0 for name in (*L1_TIME_FORKS, *FORKS) if name != "delta"},
         "terminalTotalDifficulty": 0,
         "depositContractAddress": _hex(bytes(20)),
         "optimism": _fee_config(),
