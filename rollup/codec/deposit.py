@@ -60,6 +60,7 @@ class DepositTransaction:
         require(data[:1] == bytes([DEPOSIT_TYPE]), "not a deposit transaction")
         items = strict.as_list(strict.decode(data[1:]), FIELDS, "deposit")
         source_hash, sender, to, mint, value, gas, is_system, call = items
+        require(is_system in (b"", b"\x01"), "is_system is no boolean")
         return cls(
             strict.as_bytes(source_hash, 32, "source hash"),
             strict.as_bytes(sender, 20, "sender"),
@@ -67,7 +68,7 @@ class DepositTransaction:
             strict.as_uint(mint, 256, "mint"),
             strict.as_uint(value, 256, "value"),
             strict.as_uint(gas, 64, "gas"),
-            strict.as_uint(is_system, 1, "is_system") == 1,
+            is_system == b"\x01",
             strict.as_bytes(call, name="data"),
         )
 
