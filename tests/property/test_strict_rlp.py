@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,19 @@ items = st.recursive(st.binary(max_size=70), lambda inner: st.lists(inner, max_s
 @given(items)
 def test_rlp_round_trips(item: Any) -> None:
     assert strict.decode(strict.encode(item)) == item
+    assert strict.encode(item) == rlp.encode(item)
+
+
+@given(st.one_of(st.binary(max_size=80), items.map(strict.encode)), st.data())
+def test_rlp_reads_what_another_library_reads(wire: bytes, data: st.DataObject) -> None:
+    for read in (wire, flipped(wire, data) if wire else b""):
+        try:
+            theirs = rlp.decode(read)
+        except rlp.DecodingError:
+            with pytest.raises(Malformed):
+                strict.decode(read)
+        else:
+            assert strict.decode(read) == theirs
 
 
 @given(st.one_of(st.binary(max_size=80), items.map(strict.encode)), st.data())

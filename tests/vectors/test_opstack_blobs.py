@@ -76,6 +76,24 @@ def test_what_no_encoder_writes_is_malformed(at: int, byte: int) -> None:
         decode_blob(bytes(blob))
 
 
+def test_two_bits_that_op_node_does_not_look_at() -> None:
+    """The top bits of the first element only: of no other one does it forgive them."""
+    blob = bytearray(encode_blob(b"four"))
+    blob[0] |= 0xC0
+
+    assert decode_blob(bytes(blob)) == b"four"
+
+
+def test_a_blob_that_says_more_than_it_holds_is_malformed() -> None:
+    blob = bytearray(BLOB_BYTES)
+    blob[2:5] = DATA_BYTES_MAX.to_bytes(3, "big")
+    assert decode_blob(bytes(blob)) == bytes(DATA_BYTES_MAX)
+
+    blob[2:5] = (DATA_BYTES_MAX + 1).to_bytes(3, "big")
+    with pytest.raises(Malformed):
+        decode_blob(bytes(blob))
+
+
 @pytest.mark.parametrize("size", [0, BLOB_BYTES - 1, BLOB_BYTES + 1])
 def test_a_blob_has_one_size(size: int) -> None:
     with pytest.raises(Malformed):
