@@ -25,7 +25,7 @@ class EthBlocks:
         return {
             "eth_blockNumber": lambda: hex(chain.head.number),
             "eth_gasPrice": lambda: hex(fees.gas_price(chain)),
-            "eth_maxPriorityFeePerGas": lambda: hex(fees.TIP_SUGGESTED),
+            "eth_maxPriorityFeePerGas": lambda: hex(fees.tip(chain)),
             "eth_blobBaseFee": lambda: "0x1",
             "eth_baseFee": lambda: hex(fees.next_base_fee(chain)),
             "eth_feeHistory": self.fee_history,

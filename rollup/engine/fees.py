@@ -9,6 +9,9 @@ from rollup.engine.transaction import included
 from rollup.engine.values import Block
 
 TIP_SUGGESTED: Final = 10**9
+TIP_OPTIMISM: Final = 10**6
+"""On an OP chain with room in its blocks any tip enters (op-geth suggests as little)."""
+FULL_PERCENT: Final = 90
 HISTORY_BLOCKS_MAX: Final = 256
 PERCENTILES_MAX: Final = 100
 
@@ -23,9 +26,20 @@ def next_base_fee(chain: Chain) -> int:
     return next_base_fee_after(chain, chain.head)
 
 
+def tip(chain: Chain) -> int:
+    """The tip to offer, in wei per gas, to enter one of the next blocks."""
+    head = chain.head
+    if not chain.optimism:
+        return TIP_SUGGESTED
+    if head.header.gas_used * 100 < head.header.gas_limit * FULL_PERCENT:
+        return TIP_OPTIMISM
+    median = int(_rewards(head, [50.0], chain.genesis.chain_id)[0], 16)
+    return max(TIP_OPTIMISM, median + median // 10)
+
+
 def gas_price(chain: Chain) -> int:
     """What a legacy transaction should offer to enter the next block."""
-    return next_base_fee(chain) + TIP_SUGGESTED
+    return next_base_fee(chain) + tip(chain)
 
 
 def read_percentiles(value: Any) -> list[float]:

@@ -1,6 +1,7 @@
 """JSON-RPC 2.0 bodies: bounded reading, batches, answers in order."""
 
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -55,7 +56,7 @@ async def _one(ask: Answer, call: Any) -> dict[str, Any] | None:
     if not isinstance(call, dict) or not isinstance(call.get("method"), str):
         return _error(None, Failure(INVALID_REQUEST, "invalid request"))
     identity = call.get("id")
-    if isinstance(identity, dict | list) or call.get("jsonrpc", "2.0") != "2.0":
+    if not _identifies(identity) or call.get("jsonrpc", "2.0") != "2.0":
         return _error(None, Failure(INVALID_REQUEST, "invalid request"))
     params = call.get("params")
     params = [] if params is None else params
@@ -66,6 +67,13 @@ async def _one(ask: Answer, call: Any) -> dict[str, Any] | None:
     except Failure as failure:
         return _error(identity, failure) if "id" in call else None
     return {"jsonrpc": "2.0", "id": identity, "result": result} if "id" in call else None
+
+
+def _identifies(identity: Any) -> bool:
+    """Text, a number, or null: what a client finds its answer by."""
+    if isinstance(identity, float):
+        return math.isfinite(identity)
+    return identity is None or isinstance(identity, str | int)
 
 
 def _error(identity: Any, failure: Failure) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rollup.engine.values import Block, Log, bloom_bits
 
 RANGE_BLOCKS_MAX: Final = 5_000
 LOGS_MAX: Final = 10_000
+LOG_CHARS_MAX: Final = 32 << 20
 ADDRESSES_MAX: Final = 1_000
 TOPICS_MAX: Final = 4
 ALTERNATIVES_MAX: Final = 1_000
@@ -71,13 +72,18 @@ def search(chain: Chain, wanted: Filter, first: int, last: int) -> list[dict[str
             f"range of {last - first + 1} blocks is over the limit of {RANGE_BLOCKS_MAX}",
         )
     out: list[dict[str, Any]] = []
+    size = 0
     for header in chain.blocks.headers(first, last) if first <= last else ():
+        before = len(out)
         if header.gas_used and wanted.may_hold(int.from_bytes(header.bloom, "big")):
             block = chain.blocks.block(header.number)
             if block is not None:
                 out += in_block(block, wanted)
         if len(out) > LOGS_MAX:
             raise Failure(LIMIT_EXCEEDED, f"query returned more than {LOGS_MAX} results")
+        size += sum(len(found["data"]) for found in out[before:])
+        if size > LOG_CHARS_MAX:
+            raise Failure(LIMIT_EXCEEDED, "query returned too much data: ask for fewer blocks")
     return out
 
 

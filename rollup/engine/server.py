@@ -18,6 +18,8 @@ HOST: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 2 << 20
 ENGINE_BODY_BYTES_MAX: Final = 32 << 20
 """For the authenticated port: a payload holds a whole block."""
+REFUSED_BODY_BYTES_MAX: Final = 64 << 10
+"""What is read of a request that is not answered, to keep the connection for the next one."""
 HEADER_BYTES_MAX: Final = 16 << 10
 CONNECTIONS_MAX: Final = 256
 SOCKETS_MAX: Final = 64
@@ -88,11 +90,12 @@ class Server:
             return False
         status = self._gate.judge(request)
         body = bytearray()
+        body_bytes_max = self._body_bytes_max if status == gate.CALL else REFUSED_BODY_BYTES_MAX
         with trio.fail_after(READ_SECONDS_MAX):
             while isinstance(event := await _event(stream, connection), h11.Data):
                 body += event.data
-                if len(body) > self._body_bytes_max:
-                    await _refuse(stream, connection, 413)
+                if len(body) > body_bytes_max:
+                    await _refuse(stream, connection, 413 if status == gate.CALL else status)
                     return False
         if isinstance(event, h11.ConnectionClosed):
             return False
