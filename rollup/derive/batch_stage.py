@@ -113,7 +113,7 @@ class BatchStage:
             if ruling.verdict is Verdict.DROP:
                 self.flush()
             elif ruling.verdict is Verdict.ACCEPT:
-                self._begin(found.after(safe.time, self._config))
+                self._begin(found.after(safe.time))
                 if self._block is not None and self._block.epoch_number < self._l1_blocks[0].number:
                     self.flush()  # its L1 origin is behind: not a batch of its own, all is dropped
         return self._taken(safe)

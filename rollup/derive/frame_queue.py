@@ -30,7 +30,7 @@ def prune(frames: Sequence[Frame]) -> list[Frame]:
 def _continues(last: Frame, frame: Frame) -> bool:
     if last.channel_id == frame.channel_id:
         return not last.is_last and frame.number == last.number + 1
-    return last.is_last and frame.number == 0
+    return frame.number == 0  # the channel before it is closed, or was just dropped
 
 
 def _drop_unclosed(kept: list[Frame]) -> None:
