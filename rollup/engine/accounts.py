@@ -72,6 +72,7 @@ class Accounts(AccountDatabaseAPI):
         self._storage: dict[bytes, dict[int, int]] = {}
         self._dirty: dict[bytes, set[int]] = {}  # accounts, with the slots that may have changed
         self._before: dict[tuple[bytes, int], int] = {}  # slots as the transaction found them
+        self._transient: dict[tuple[bytes, int], bytes] = {}  # EIP-1153
         self._warm: set[Any] = set()
         self._log: list[Callable[[], object]] = []
 
@@ -205,6 +206,19 @@ class Accounts(AccountDatabaseAPI):
 
     def touch_account(self, address: Any) -> None:
         self._set(address, self.account(address) or NEW)
+
+    # EIP-1153
+
+    def get_transient(self, address: bytes, slot: int) -> bytes:
+        return self._transient.get((address, slot), b"")
+
+    def set_transient(self, address: bytes, slot: int, value: bytes) -> None:
+        old = self.get_transient(address, slot)
+        self._transient[address, slot] = value
+        self._log.append(lambda: self._transient.__setitem__((address, slot), old))
+
+    def clear_transient(self) -> None:
+        self._transient.clear()
 
     # EIP-2929
 

@@ -19,7 +19,7 @@ from rollup.engine.execution import Environment, Outcome, State
 from rollup.engine.genesis import Genesis
 from rollup.engine.kv import KeyValues, StateOverlay
 from rollup.engine.transaction import Transaction
-from rollup.engine.values import Block, Header
+from rollup.engine.values import EMPTY_TRIE, Block, Header
 
 __all__ = ["MISSING_STATE", "Built", "Chain"]
 
@@ -95,7 +95,8 @@ class Chain:
         return StateOverlay(self._store)
 
     def has_state(self, header: Header) -> bool:
-        return self._store.node(header.state_root) is not None
+        root = header.state_root
+        return root == EMPTY_TRIE or self._store.node(root) is not None
 
     def next_base_fee(self, header: Header) -> int:
         return next_base_fee(header, self.rules, header.timestamp + 1)

@@ -15,6 +15,7 @@ from eth.vm.logic.invalid import InvalidOpcode
 
 from protocol.errors import Refused
 from rollup.engine import precompiles
+from rollup.engine.accounts import Accounts
 from rollup.engine.op import (
     BASE_FEE_VAULT,
     L1_FEE_VAULT,
@@ -161,8 +162,10 @@ class _OptimismExecution(_Execution):
 class _Plain:
     """A state for one block; `deadline` bounds each transaction (monotonic seconds), or is None."""
 
+    account_db_class: Any = Accounts
     deadline: float | None = None
     l1_fee: int = 0
+    _account_db: Any
 
     def set_system_contracts(self) -> None:
         """py-evm would write them itself; here they stand in the genesis or nowhere."""
@@ -170,6 +173,26 @@ class _Plain:
     @property
     def blob_base_fee(self) -> int:
         return 1  # no blobs are taken, so nothing raises it
+
+    # One undo log serves everything that a message may take back.
+
+    def snapshot(self) -> Any:
+        return self._account_db.state_root, self._account_db.record()
+
+    def commit(self, snapshot: Any) -> None:
+        self._account_db.commit(snapshot[1])
+
+    def revert(self, snapshot: Any) -> None:
+        self._account_db.discard(snapshot[1])
+
+    def get_transient_storage(self, address: bytes, slot: int) -> bytes:
+        return bytes(self._account_db.get_transient(address, slot))
+
+    def set_transient_storage(self, address: bytes, slot: int, value: bytes) -> None:
+        self._account_db.set_transient(address, slot, value)
+
+    def clear_transient_storage(self) -> None:
+        self._account_db.clear_transient()
 
     def give(self, address: bytes, amount: int) -> None:
         """As a transfer of nothing touches no account, which could be empty."""

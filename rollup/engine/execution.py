@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from eth._utils.address import generate_contract_address
-from eth.db.atomic import AtomicDB
 from eth.vm.execution_context import ExecutionContext
 from eth.vm.message import Message
 from eth_typing import Address
@@ -81,7 +80,7 @@ def open_state(
         excess_blob_gas=0,
     )
     new_state = STATES[rules.fork(environment.timestamp)]
-    return new_state(AtomicDB(overlay), context, root), overlay
+    return new_state(overlay, context, root), overlay
 
 
 def genesis_state(below: Reads, genesis: Genesis) -> tuple[bytes, bytes, StateOverlay]:
@@ -104,7 +103,7 @@ def genesis_state(below: Reads, genesis: Genesis) -> tuple[bytes, bytes, StateOv
 
 def storage_root(state: State, address: bytes) -> bytes:
     """After `make_state_root`."""
-    return bytes(state._account_db._get_storage_root(address))
+    return bytes(state._account_db.storage_root(address))
 
 
 def begin(state: State, parent_hash: bytes, beacon_root: bytes) -> None:

@@ -10,6 +10,7 @@ import plyvel
 from eth.db.backends.base import BaseDB
 
 from rollup.engine.errors import CorruptStore, StoreLocked
+from rollup.engine.statetrie import Items
 
 WRITE_BUFFER_BYTES: Final = 16 << 20
 BLOCK_CACHE_BYTES: Final = 32 << 20
@@ -26,6 +27,7 @@ class KeyValues:
     """
 
     def __init__(self, directory: Path) -> None:
+        self.split_nodes: dict[bytes, Items] = {}
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._lock = os.open(
@@ -96,7 +98,11 @@ class KeyValues:
 
 
 class Reads(Protocol):
-    """Where trie nodes and code lie, by the hash of each."""
+    """Where trie nodes and code lie, by the hash of each; `split_nodes` are those that were read
+    lately, split into their items, for all who read from here."""
+
+    @property
+    def split_nodes(self) -> dict[bytes, Items]: ...
 
     def node(self, name: bytes) -> bytes | None: ...
 
@@ -110,6 +116,7 @@ class StateOverlay(BaseDB):
 
     def __init__(self, below: Reads) -> None:
         self._below = below
+        self.split_nodes = below.split_nodes
         self.added: dict[bytes, bytes] = {}
 
     def __getitem__(self, key: bytes) -> bytes:

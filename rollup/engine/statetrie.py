@@ -78,6 +78,9 @@ class Writer:
         if is_leaf:
             entries = {path: payload(items[1])} | dict(changes)
             return self._build(sorted((p, v) for p, v in entries.items() if v is not None))
+        size = len(path)
+        if all(value is None and key[:size] != path for key, value in changes):
+            return reference  # nothing to delete here: the child may be one that nobody has
         return self._update_extension(path, items[1], changes)
 
     def _update_branch(self, items: list[bytes], changes: Changes) -> bytes:

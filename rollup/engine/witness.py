@@ -20,6 +20,7 @@ from rollup.engine.execution import Environment
 from rollup.engine.kv import Reads
 from rollup.engine.op import read_deposit
 from rollup.engine.rules import Rules
+from rollup.engine.statetrie import Items
 from rollup.engine.transaction import included
 from rollup.engine.values import DEPOSIT, EMPTY_TRIE, Block, Receipt
 
@@ -69,6 +70,7 @@ class Preimages:
         require(len(preimages) <= PREIMAGES_MAX, f"{len(preimages)} preimages")
         for name, value in preimages.items():
             require(keccak(value) == name, f"not the preimage of {name.hex()}")
+        self.split_nodes: dict[bytes, Items] = {}
         self._found = {EMPTY_TRIE: EMPTY_NODE, **preimages}
 
     def node(self, name: bytes) -> bytes | None:
@@ -90,6 +92,7 @@ class Recorder:
     def __init__(self, below: Reads, over: Mapping[bytes, bytes] | None = None) -> None:
         self._below = below
         self._over = over or {}
+        self.split_nodes: dict[bytes, Items] = {}  # its own: what is shared was not asked for here
         self.seen: dict[bytes, bytes] = {}
 
     def node(self, name: bytes) -> bytes | None:

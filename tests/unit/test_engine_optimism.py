@@ -12,7 +12,7 @@ from eth_account import Account
 from rollup.codec import fees
 from rollup.codec.l1_info import L1Info
 from rollup.engine.building import Ancestry
-from rollup.engine.execution import BEACON_ROOTS, BLOCK_HASHES
+from rollup.engine.execution import BEACON_ROOTS, BLOCK_HASHES, storage_root
 from rollup.engine.op import (
     BASE_FEE_VAULT,
     L1_FEE_VAULT,
@@ -111,7 +111,7 @@ async def test_a_header_is_that_of_its_fork(tmp_path: Path, fork: str) -> None:
             assert header.withdrawals_root == EMPTY_TRIE
         else:
             state = engine.chain.state(header)
-            assert header.withdrawals_root == state._account_db._get_storage_root(MESSAGE_PASSER)
+            assert header.withdrawals_root == storage_root(state, MESSAGE_PASSER)
             assert header.withdrawals_root != EMPTY_TRIE
             assert header.requests_hash == EMPTY_REQUESTS
 
