@@ -111,6 +111,15 @@ def test_any_bytes_are_a_commitment_or_malformed(wire: bytes) -> None:
     assert commitment.encode() == wire
 
 
+@pytest.mark.parametrize("wire", ["", "00", "00" * 32, "00" * 34, "01", "02ff", "ff"])
+def test_a_commitment_of_a_wrong_size_or_type_is_malformed(wire: str) -> None:
+    with pytest.raises(Malformed):
+        decode_commitment(bytes.fromhex(wire))
+    for version in (b"", b"\0", b"\2"):
+        with pytest.raises(Malformed):
+            commitment_of(version + KeccakCommitment(bytes(32)).encode())
+
+
 @given(u8, st.binary(min_size=1, max_size=60))
 def test_eigenda_certificates_lie_in_generic_commitments(version: int, body: bytes) -> None:
     certificate = EigenCertificate(version, body)
