@@ -16,10 +16,10 @@ from node.bridge import chains, deposits, reports, show, withdrawals
 from node.bridge.amounts import address, digest, shown, wei
 from node.bridge.book import Crossing, Kind
 from node.bridge.reports import Report
-from node.bridge.steps import Tell
 from node.bridge.world import Account, ReadOnly, Sides, open_account, open_sides, sending
-from node.exits import ChainTrouble, WrongSettings
+from node.exits import ChainTrouble, Occupied, WrongSettings
 from node.keystore import address_in, open_key
+from node.store import BusyStore
 from protocol.errors import Malformed, Refused, Temporary
 from rollup.codec.output import Withdrawal
 
@@ -35,9 +35,6 @@ class Options:
     password_file: Path | None = None
     as_json: bool = False
     wait_seconds: float = WAIT_SECONDS
-
-
-Carry = Callable[[Sides, Account, Crossing, Tell], Awaitable[Report]]
 
 
 def deposit(options: Options, amount: str | None, to: str | None, again: bool) -> None:
@@ -86,10 +83,10 @@ async def _cross_all(
         elif not todo:
             raise WrongSettings(f"no {kind} is under way: give an AMOUNT to begin one")
         carry = deposits.carry if kind == "deposit" else withdrawals.carry
-        with show.progress() as tell:
-            async with _patience(options, account), sending(account):
+        with show.progress() as progress:
+            async with _patience(options, account), sending(account, progress.trouble):
                 for crossing in todo:
-                    await carry(sides, account, crossing, tell)
+                    await carry(sides, account, crossing, progress.tell)
         return [await reports.of_crossing(sides, account, crossing) for crossing in todo]
 
 
@@ -142,9 +139,10 @@ async def _step(
         todo = [] if found is None else chains.withdrawals(found)
         if not todo:
             raise ChainTrouble(f"0x{transaction.hex()} is no L2 transaction with a withdrawal")
-        async with _patience(options, account), sending(account):
-            for withdrawal in todo:
-                await step(sides, account, withdrawal)
+        with show.progress() as progress:
+            async with _patience(options, account), sending(account, progress.trouble):
+                for withdrawal in todo:
+                    await step(sides, account, withdrawal)
         return await reports.of_transaction(sides, transaction)
 
 
@@ -155,9 +153,15 @@ async def _status(options: Options, transaction: str | None) -> list[Report]:
             return await reports.of_transaction(sides, digest(transaction))
         owner = bytes.fromhex(address_in(_keys(options, settings).keystore)[2:])
         watcher: Signer = ReadOnly(owner)
-        async with open_account(settings, sides, watcher) as account:
-            crossings = account.book.all()
-            return [await reports.of_crossing(sides, account, each) for each in crossings]
+        try:
+            async with open_account(settings, sides, watcher) as account:
+                crossings = account.book.all()
+                return [await reports.of_crossing(sides, account, each) for each in crossings]
+        except BusyStore:
+            raise Occupied(
+                f"another `openledger bridge` is at work on {settings.data_dir}; ask for one "
+                "transaction: openledger bridge status FILE HASH"
+            ) from None
 
 
 def _keys(options: Options, settings: Settings) -> Keys:

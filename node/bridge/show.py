@@ -5,33 +5,32 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from node.bridge.amounts import shown
-from node.bridge.steps import Tell
+
+
+class Progress(Protocol):
+    """Shows on stderr what is waited for, so that stdout is for the result."""
+
+    def tell(self, what: str, step: int = 0, total: int = 0, note: str = "") -> None: ...
+
+    def trouble(self, text: str) -> None:
+        """Something that stands against, and may pass."""
 
 
 @contextmanager
-def progress() -> Iterator[Tell]:
-    """On stderr, so that stdout is for the result."""
+def progress() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield _Lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Rich
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-    console = Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
-        task = bars.add_task("", total=None, note="")
-        start = _Start()
-
-        def tell(what: str, step: int = 0, total: int = 0, note: str = "") -> None:
-            base = start.of(what, step)
-            span = max(total - base, 0) or None
-            bars.update(task, description=what, completed=step - base, total=span, note=note)
-
-        yield tell
+    with Rich(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bars:
+        yield _Bar(bars, bars.add_task("", total=None, note=""))
 
 
 def data(value: Any) -> None:
@@ -60,23 +59,29 @@ def _line(row: Mapping[str, Any], now: float) -> str:
     return "\n  ".join(parts)
 
 
-class _Start:
-    """Where the bar of one wait began."""
+class _Bar:
+    def __init__(self, bars: Any, task: Any) -> None:
+        self._bars, self._task = bars, task
+        self._what, self._base = "", 0  # what is waited for, and where its bar began
 
-    def __init__(self) -> None:
-        self._what, self._base = "", 0
-
-    def of(self, what: str, step: int) -> int:
+    def tell(self, what: str, step: int = 0, total: int = 0, note: str = "") -> None:
         if what != self._what:
             self._what, self._base = what, step
-        return self._base
+        done, span = step - self._base, max(total - self._base, 0) or None
+        self._bars.update(self._task, description=what, completed=done, total=span, note=note)
+
+    def trouble(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False)
 
 
 class _Lines:
     def __init__(self) -> None:
         self._what = ""
 
-    def __call__(self, what: str, step: int = 0, total: int = 0, note: str = "") -> None:
+    def tell(self, what: str, step: int = 0, total: int = 0, note: str = "") -> None:
         if what != self._what:
             self._what = what
-            print(f"{what}{f' ({note})' if note else ''}", file=sys.stderr, flush=True)
+            self.trouble(f"{what}{f' ({note})' if note else ''}")
+
+    def trouble(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)

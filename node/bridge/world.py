@@ -1,7 +1,7 @@
 """The two chains, the account and its outboxes, opened from a settings file."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from rollup.codec.config import RollupConfig
 
 STORE: Final = "bridge"
 CONFIG_BYTES_MAX: Final = 1 << 20
+COMPLAIN_SECONDS: Final = 1.0
 CONTRACTS: Final = ("OPEN", "OptimismPortal", "L2OutputOracle")
 
 
@@ -116,18 +117,33 @@ async def open_account(settings: Settings, sides: Sides, signer: Signer) -> Asyn
 
 
 @asynccontextmanager
-async def sending(account: Account) -> AsyncIterator[None]:
-    """Both outboxes work inside the block; what is open after it goes on at the next start."""
+async def sending(account: Account, trouble: Callable[[str], None]) -> AsyncIterator[None]:
+    """Both outboxes work inside the block; what is open after it goes on at the next start.
+
+    `trouble` hears of what stands against a transaction, such as an account without gas.
+    """
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(account.l1.run)
             nursery.start_soon(account.l2.run)
+            for outbox in (account.l1, account.l2):
+                nursery.start_soon(_complain, outbox, trouble)
             yield
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         if len(group.exceptions) > 1:
             raise
         raise group.exceptions[0] from None  # one thing went wrong: it, not a group of it
+
+
+async def _complain(outbox: Outbox, trouble: Callable[[str], None]) -> None:
+    last = None
+    while True:
+        problem = outbox.status().problem
+        if problem is not None and problem != last:
+            trouble(problem)
+            last = problem
+        await trio.sleep(COMPLAIN_SECONDS)
 
 
 def rollup_table(settings: Settings) -> Rollup:
