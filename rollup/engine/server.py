@@ -27,6 +27,7 @@ READ_SECONDS_MAX: Final = 10.0
 WRITE_SECONDS_MAX: Final = 30.0
 ACCEPT_PAUSE_SECONDS: Final = 0.05
 IDLE_SECONDS_MAX: Final = 75.0
+LINGER_SECONDS: Final = 1.0
 CHUNK_BYTES: Final = 64 << 10
 PRIVATE: Final = "openledger_"
 """Methods that drive the chain: hidden from whatever speaks with an origin, that is a browser."""
@@ -96,6 +97,7 @@ class Server:
                 body += event.data
                 if len(body) > body_bytes_max:
                     await _refuse(stream, connection, 413 if status == gate.CALL else status)
+                    await _linger(stream)
                     return False
         if isinstance(event, h11.ConnectionClosed):
             return False
@@ -179,6 +181,13 @@ async def _reply(
 async def _refuse(stream: trio.SocketStream, connection: h11.Connection, status: int) -> None:
     if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
         await _reply(stream, connection, status, b"", [("connection", "close")])
+
+
+async def _linger(stream: trio.SocketStream) -> None:
+    """Take what is still on its way, else a reset overtakes our answer."""
+    with trio.move_on_after(LINGER_SECONDS):
+        while await stream.receive_some(CHUNK_BYTES):
+            pass
 
 
 async def _send(stream: trio.SocketStream, payload: bytes | None) -> None:

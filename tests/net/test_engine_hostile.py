@@ -25,6 +25,26 @@ METHODS = [
     "eth_getTransactionByBlockNumberAndIndex",
     "eth_getBlockReceipts",
     "eth_getLogs",
+    "eth_getProof",
+    "eth_createAccessList",
+    "eth_newFilter",
+    "eth_newPendingTransactionFilter",
+    "eth_getFilterChanges",
+    "eth_getFilterLogs",
+    "eth_uninstallFilter",
+    "eth_subscribe",
+    "eth_getHeaderByNumber",
+    "eth_getBlockTransactionCountByHash",
+    "eth_getTransactionByBlockHashAndIndex",
+    "eth_getRawTransactionByHash",
+    "eth_getRawTransactionByBlockNumberAndIndex",
+    "debug_getRawHeader",
+    "debug_getRawBlock",
+    "debug_getRawReceipts",
+    "debug_getRawTransaction",
+    "txpool_contentFrom",
+    "txpool_inspect",
+    "rpc_modules",
     "eth_chainId",
     "web3_sha3",
     "openledger_buildBlock",
@@ -54,8 +74,23 @@ LEAVES = (
         ]
     )
 )
-NAMES = st.sampled_from(("from", "to", "data", "input", "value", "gas", "address", "topics")) | (
-    st.sampled_from(("fromBlock", "toBlock", "blockHash", "blockNumber", "accessList"))
+NAMES = st.sampled_from(
+    [
+        *(
+            "from",
+            "to",
+            "data",
+            "input",
+            "value",
+            "gas",
+            "address",
+            "topics",
+            "fromBlock",
+            "toBlock",
+        ),
+        *("blockHash", "blockNumber", "requireCanonical", "accessList", "storageKeys"),
+        *("balance", "nonce", "code", "state", "stateDiff", "0x" + "00" * 20, "0x" + "11" * 32),
+    ]
 )
 VALUES = st.recursive(
     LEAVES,
@@ -74,7 +109,7 @@ def alive(running: Engine) -> None:
     assert running("eth_getBalance", RICH.address, "latest") == hex(10**24)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(method=st.sampled_from(METHODS), params=st.lists(VALUES, max_size=4))
 def test_any_parameters_get_a_result_or_an_error_with_a_code(
     running: Engine, method: str, params: list[Any]
@@ -107,6 +142,8 @@ def test_any_parameters_get_a_result_or_an_error_with_a_code(
         (json.dumps([{}] * 129).encode(), -32600),
         (b'{"jsonrpc":"1.0","id":1,"method":"eth_chainId"}', -32600),
         (b'{"jsonrpc":"2.0","id":{},"method":"eth_chainId"}', -32600),
+        (b'{"jsonrpc":"2.0","id":NaN,"method":"eth_chainId"}', -32600),
+        (b'{"jsonrpc":"2.0","id":1e999,"method":"eth_chainId"}', -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":{"a":1}}', -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[1]}', -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"no_such"}', -32601),
@@ -170,6 +207,27 @@ def test_garbage_on_the_socket_ends_that_connection_only(running: Engine, raw: b
         connection.sendall(raw)
 
         alive(running)
+
+
+def test_a_call_ends_in_time(running: Engine) -> None:
+    """What a precompile would take minutes for is refused at once."""
+    pairings = {"to": "0x" + f"{8:040x}", "data": "0x" + "00" * 192 * 400}
+
+    for method in ("eth_call", "eth_estimateGas"):
+        error = running.answer(method, pairings, "latest")["error"]
+        assert error["code"] == -32000
+        assert "longer" in error["message"]
+    alive(running)
+
+
+def test_refused_requests_are_not_read_to_the_end(running: Engine) -> None:
+    """A body that nobody asked for is cut off, long before the bound of those that are answered."""
+    headers = {"content-type": "text/plain", "host": "localhost"}
+
+    answer = running.client.post(running.url, content=b"x" * (1 << 20), headers=headers)
+
+    assert answer.status_code == 415
+    alive(running)
 
 
 def test_a_block_must_be_later_than_its_parent(running: Engine) -> None:
