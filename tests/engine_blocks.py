@@ -1,0 +1,62 @@
+"""The engine's rules without its process: blocks built from given transactions, in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from protocol.errors import Malformed, Refused
+from rollup.engine import execution
+from rollup.engine.building import Ancestry, Assembly, Fields
+from rollup.engine.genesis import Genesis
+from rollup.engine.transaction import included
+from rollup.engine.values import Block, Header
+
+
+@dataclass
+class Nodes:
+    """Trie nodes and code by hash."""
+
+    found: dict[bytes, bytes] = field(default_factory=dict)
+    split_nodes: dict[bytes, Any] = field(default_factory=dict)
+
+    def node(self, name: bytes) -> bytes | None:
+        return self.found.get(name)
+
+
+class Blocks:
+    """A chain whose blocks hold what is offered and may enter."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        self.nodes = Nodes()
+        self.rules = genesis.rules
+        root, passer, overlay = execution.genesis_state(self.nodes, genesis)
+        self.nodes.found |= overlay.added
+        self.headers: list[Header] = [genesis.header(root, passer)]
+
+    @property
+    def head(self) -> Header:
+        return self.headers[-1]
+
+    def assembly(self, fields: Fields) -> Assembly:
+        parents = {header.hash: header.parent_hash for header in self.headers[1:]}
+        ancestry = Ancestry(self.head.hash, parents.get)
+        return Assembly(self.nodes, self.rules, self.head, fields, ancestry)
+
+    def offer(self, assembly: Assembly, raws: Sequence[bytes]) -> tuple[list[int], dict[int, str]]:
+        """Which of `raws` entered, and why the others did not."""
+        entered, why = [], {}
+        for at, raw in enumerate(raws):
+            try:
+                assembly.include(included(raw, self.rules.chain_id))
+            except (Refused, Malformed) as error:
+                why[at] = str(error)
+            else:
+                entered.append(at)
+        return entered, why
+
+    def add(self, assembly: Assembly) -> Block:
+        """Seal the block and make it the head."""
+        sealed = assembly.seal()
+        self.nodes.found |= sealed.nodes
+        self.headers.append(sealed.block.header)
+        return sealed.block
