@@ -306,3 +306,24 @@ def test_a_batch_outlives_the_failure_to_build_on_it() -> None:
         with pytest.raises(Malformed):
             node.run()
     assert len(node.chain) == 1
+
+
+def test_what_is_held_of_l1_is_bounded_by_the_window() -> None:
+    """However long nobody posts; an open channel is given up after its time-out."""
+    config = replace(CONFIG, seq_window_size=3)
+    chain = [l1_genesis()]
+    frames = channel([bytes(5000)], b"a", size=1, algorithm="zlib")
+    for number in range(80):
+        sent = [post(frames[number // 20])] if number % 20 == 0 else []
+        chain.append(l1_child(chain[-1], 12, sent, [deposit_log(0)]))
+    node = Node(config, chain)
+
+    node.run()
+
+    assert node.pipeline is not None
+    stage = node.pipeline._batches
+    assert len(stage._l1_blocks) <= 4
+    held = node.pipeline._l1._epochs
+    assert len(held) <= 5
+    assert all(not epoch.block.transactions for epoch in held.values())
+    assert stage._previous._previous._channel is None
