@@ -31,11 +31,13 @@ from rollup.engine.errors import (
     StoreLocked,
 )
 from rollup.engine.forkchoice import Forkchoice
+from rollup.engine.forward import Sequencer
 from rollup.engine.genesis import Genesis, load
 from rollup.engine.jwt import load_secret
 from rollup.engine.kv import KeyValues
 from rollup.engine.mempool import Mempool
 from rollup.engine.methods import Methods
+from rollup.engine.pruning import Pruning
 from rollup.engine.server import Server, listen
 
 PARENT_POLL_SECONDS: Final = 1.0
@@ -45,6 +47,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         genesis = load(arguments.genesis)
+        _check(arguments)
     except Malformed as error:
         return _fail(EXIT_USAGE, str(error))
     try:
@@ -64,11 +67,18 @@ async def _engine(arguments: argparse.Namespace, genesis: Genesis) -> int:
     store = KeyValues(arguments.data)
     corrupt: CorruptStore | None = None
     try:
-        chain = Chain(store, genesis, finality_depth=arguments.finality_depth)
+        chain = Chain(
+            store,
+            genesis,
+            finality_depth=arguments.finality_depth,
+            keep_states=arguments.keep_states,
+        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_until_signal, nursery.cancel_scope)
             if arguments.parent_pid is not None:
                 nursery.start_soon(_until_parent_ends, arguments.parent_pid, nursery.cancel_scope)
+            if chain.keep_states:
+                nursery.start_soon(Pruning(chain, chain.keep_states).run)
             _serve(arguments, chain, nursery, public, engine)
             ports = {
                 "port": _port(public),
@@ -92,21 +102,22 @@ def _serve(
     """The public methods on one port; on the other those and the Engine API, behind the token."""
     pool = Mempool()
     forkchoice = Forkchoice(chain, pool)
+    sequencer = None if arguments.sequencer_url is None else Sequencer(arguments.sequencer_url)
     methods = Methods(
         chain,
         pool,
         allow_rollback=arguments.allow_rollback,
         building=not chain.optimism,
+        sequencer=sequencer,
     )
     nursery.start_soon(Server(methods, origins=arguments.origins).serve, public)
     if engine is None:
         return
     extra = EngineApi(forkchoice, chain.rules).methods()
-    both = Methods(chain, pool, building=False, extra=extra)
-    secret = None if arguments.jwt is None else load_secret(arguments.jwt)
+    both = Methods(chain, pool, building=False, extra=extra, sequencer=sequencer)
     forkchoice.listeners += (methods.feed.advance, both.feed.advance)
     nursery.start_soon(forkchoice.run)
-    nursery.start_soon(Server(both, jwt_secret=secret).serve, engine)
+    nursery.start_soon(Server(both, jwt_secret=load_secret(arguments.jwt)).serve, engine)
 
 
 def _port(listener: trio.SocketListener) -> int:
@@ -159,6 +170,18 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises `Malformed` for what would only be found after the start."""
+    if arguments.engine_port is not None:
+        if arguments.jwt is None:
+            raise Malformed("--engine-port needs --jwt: whoever calls that port moves the chain")
+        load_secret(arguments.jwt)
+    if arguments.sequencer_url is not None:
+        Sequencer(arguments.sequencer_url)
+    if arguments.keep_states < 0 or arguments.finality_depth < 0:
+        raise Malformed("--keep-states and --finality-depth are numbers of blocks, 0 or more")
 
 
 def _origins(value: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from rollup.engine.values import Block, Header, decode_block, encode_body
 # k number u64 hash -> nothing: every block that is stored, canonical or not
 # t hash            -> number u64 | index u32 of a transaction on the canonical chain
 # s hash            -> trie node or code
-# p ...             -> the pruning's own (pruning.py)
+# p hash, q         -> the pruning's own (pruning.py)
 SCHEMA_KEY: Final = b"m"
 SCHEMA: Final = b"2"
 GENESIS_KEY: Final = b"g"
@@ -56,6 +56,8 @@ class Blocks:
         self._store = store
         self._cache: OrderedDict[bytes, Block] = OrderedDict()
         self._headers: OrderedDict[bytes, Header] = OrderedDict()
+        self.fresh: set[bytes] | None = None
+        """While it is a set: the names of all nodes and code that blocks bring (for pruning)."""
 
     def heads(self) -> Heads | None:
         """None on an empty store. Raises `CorruptStore`."""
@@ -177,6 +179,8 @@ class Blocks:
         self._remember(block)
 
     def _block(self, block: Block, state: dict[bytes, bytes]) -> Puts:
+        if self.fresh is not None:
+            self.fresh.update(state)
         puts: Puts = {STATE_PREFIX + name: node for name, node in state.items()}
         puts[b"h" + block.hash] = block.header.encode()
         puts[b"b" + block.hash] = encode_body(block)

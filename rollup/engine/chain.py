@@ -47,15 +47,26 @@ class Move:
 
 
 class Chain:
-    """Writing (`build`, `insert`, `move`, `rollback`) belongs to one caller at a time; reading is
+    """Writing (`build`, `insert`, `move`, `rollback`) belongs to whoever has the `turn`; reading is
     free for any thread, because blocks and trie nodes never change once written.
+
+    `keep_states` says that states older than so many blocks may be gone (0: none is).
 
     `finality_depth` is for a chain without OP rules, whose blocks nobody else finalizes.
     Raises `CorruptStore` at start when the head, its state or the genesis do not fit.
     """
 
-    def __init__(self, store: KeyValues, genesis: Genesis, *, finality_depth: int = 0) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: KeyValues,
+        genesis: Genesis,
+        *,
+        finality_depth: int = 0,
+        keep_states: int = 0,
+    ) -> None:
+        self.store = store
+        self.turn = trio.Lock()
+        self.keep_states = keep_states
         self.genesis = genesis
         self.rules = genesis.rules
         self.blocks = Blocks(store)
@@ -92,11 +103,11 @@ class Chain:
     @property
     def trie_nodes(self) -> StateOverlay:
         """Trie nodes and code by hash, KeyError for what is not there."""
-        return StateOverlay(self._store)
+        return StateOverlay(self.store)
 
     def has_state(self, header: Header) -> bool:
         root = header.state_root
-        return root == EMPTY_TRIE or self._store.node(root) is not None
+        return root == EMPTY_TRIE or self.store.node(root) is not None
 
     def next_base_fee(self, header: Header) -> int:
         return next_base_fee(header, self.rules, header.timestamp + 1)
@@ -127,7 +138,7 @@ class Chain:
     def assemble(self, parent: Block, fields: Fields) -> Assembly:
         """A new block on any stored block.  Raises `Refused`."""
         ancestors = Ancestry(parent.hash, self._parent_of)
-        return Assembly(self._store, self.rules, parent.header, fields, ancestors)
+        return Assembly(self.store, self.rules, parent.header, fields, ancestors)
 
     def keep(self, sealed: Sealed) -> None:
         """Remember a block that was built here: it will come back to be stored."""
@@ -252,7 +263,7 @@ class Chain:
             base_fee,
             Ancestry(header.parent_hash, self._parent_of),
         )
-        return execution.open_state(self._store, header.state_root, self.rules, environment)
+        return execution.open_state(self.store, header.state_root, self.rules, environment)
 
     def _parent_of(self, block_hash: bytes) -> bytes | None:
         header = self.blocks.header_of(block_hash)
@@ -289,7 +300,7 @@ class Chain:
         digest, first_hash = self.blocks.genesis()
         if digest == self.genesis.digest:
             return
-        first, _ = first_block(self._store, self.genesis)
+        first, _ = first_block(self.store, self.genesis)
         if first.hash != first_hash:
             raise CorruptStore(
                 "the chain database began with another genesis "

@@ -74,7 +74,6 @@ class Forkchoice:
     def __init__(self, chain: Chain, pool: Mempool) -> None:
         self._chain = chain
         self._pool = pool
-        self._writing = trio.Lock()
         self._invalid: OrderedDict[bytes, tuple[bytes, str]] = OrderedDict()
         self._jobs: OrderedDict[bytes, Job] = OrderedDict()
         self.listeners: list[Callable[[], None]] = []
@@ -90,7 +89,7 @@ class Forkchoice:
     # payloads
 
     async def new_payload(self, envelope: PayloadEnvelope) -> Status:
-        async with self._writing:
+        async with self._chain.turn:
             with trio.CancelScope(shield=True):  # a thread that writes is waited for
                 return await trio.to_thread.run_sync(self._import, envelope)
 
@@ -159,7 +158,7 @@ class Forkchoice:
         self, wanted: Heads, attributes: PayloadAttributes | None
     ) -> tuple[Status, bytes | None]:
         """Move the heads, then begin to build on the new one if asked to.  Raises `Failure`."""
-        async with self._writing:
+        async with self._chain.turn:
             refused = self._refused(wanted.head, wanted.head)
             if refused is not None:
                 return refused, None

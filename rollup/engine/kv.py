@@ -66,6 +66,14 @@ class KeyValues:
         except plyvel.Error as error:
             raise self._corrupt(error) from error
 
+    def keys(self, start: bytes, stop: bytes) -> Iterator[bytes]:
+        """Keys with start <= key < stop, in order, as they were at the first one."""
+        try:
+            with self._db.iterator(start=start, stop=stop, include_value=False) as keys:
+                yield from keys
+        except plyvel.Error as error:
+            raise self._corrupt(error) from error
+
     def node(self, name: bytes) -> bytes | None:
         """A trie node or code, by its hash."""
         return self.get(STATE_PREFIX + name)

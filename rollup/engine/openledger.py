@@ -1,7 +1,7 @@
 """openledger_* methods: the builder of a plain L1 asks for its next block, or takes some back."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -21,7 +21,6 @@ class Building:
 
     lookup: Lookup
     feed: Feed
-    turn: trio.Lock = field(default_factory=trio.Lock)
 
     def methods(self, *, allow_rollback: bool) -> dict[str, Method]:
         methods: dict[str, Method] = {"openledger_buildBlock": self.build}
@@ -36,7 +35,7 @@ class Building:
         coinbase = chain.genesis.coinbase
         if recipient is not None:
             coinbase = data(recipient, 20, "fee recipient")
-        async with self.turn:
+        async with chain.turn:
             picker = pool.picker(fees.next_base_fee(chain))
             with trio.CancelScope(shield=True):  # what is on disk must also become the head
                 built = await trio.to_thread.run_sync(chain.build, when, coinbase, picker)
@@ -48,7 +47,7 @@ class Building:
     async def rollback(self, number: Any) -> str:
         """openledger_rollback(number): forget later blocks, and do not pool their transactions."""
         chain = self.lookup.chain
-        async with self.turn:
+        async with chain.turn:
             chain.adopt(chain.rollback(quantity(number, HEIGHT_BITS, "number")))
             self.feed.advance()
         return hexadecimal(chain.head.hash)
