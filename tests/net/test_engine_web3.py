@@ -1,6 +1,7 @@
 """web3.py, unchanged, against a running engine: deploy, call, logs, receipts, fees, errors."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from web3 import Web3
@@ -173,6 +174,122 @@ def test_a_waiting_transaction_is_replaced_for_ten_percent_more(w3: Web3, runnin
     assert w3.eth.get_transaction_receipt(second)["status"] == 1
     with pytest.raises(TransactionNotFound):
         w3.eth.get_transaction(first)
+
+
+def test_a_call_may_be_made_on_another_state(w3: Web3, contract: str) -> None:
+    """Balance, code, nonce and storage as the caller wants them, for this call alone."""
+    loads = "0x5f545f5260205ff3"  # returns slot 0
+    balance = "0x475f5260205ff3"  # returns its own balance
+    call: Any = {"to": contract}
+
+    def word(override: Any) -> int:
+        return int.from_bytes(w3.eth.call(call, "latest", {contract: override}), "big")
+
+    assert word({"code": loads}) == 0
+    assert word({"code": loads, "stateDiff": {"0x" + "00" * 32: "0x" + "00" * 31 + "07"}}) == 7
+    assert word({"code": loads, "state": {"0x" + "00" * 32: "0x" + "00" * 31 + "08"}}) == 8
+    assert word({"code": balance, "balance": "0x63"}) == 99
+    rich = {"0x" + "98" * 20: {"balance": hex(10**20)}}
+    spend: Any = {"from": "0x" + "98" * 20, "to": contract, "value": 10**19}
+    assert int.from_bytes(w3.eth.call(spend, "latest", rich), "big") == 42  # type: ignore[arg-type]
+    assert w3.eth.estimate_gas(spend, "latest", rich) > 21_000  # type: ignore[arg-type]
+    assert int.from_bytes(w3.eth.call(call), "big") == 42
+    with pytest.raises(Web3RPCError, match="both state and stateDiff"):
+        word({"state": {}, "stateDiff": {}})
+
+
+def test_state_that_is_wiped_holds_only_what_is_given(w3: Web3, running: Engine) -> None:
+    """`state` takes the rest of an account's storage away, `stateDiff` does not."""
+    stores = "600760015560086002555f5ff3"  # slots 1 and 2, and no code
+    running.send(nonce(w3), data=bytes.fromhex(stores))
+    made = running.build()["transactions"][0]["hash"]
+    address = w3.eth.get_transaction_receipt(made)["contractAddress"]
+    both = "0x6001546002540160005260206000f3"  # returns their sum
+    one = {"0x" + "00" * 31 + "01": "0x" + "00" * 31 + "01"}
+    assert address is not None
+
+    sums = [
+        int.from_bytes(w3.eth.call({"to": address}, "latest", {address: each}), "big")
+        for each in ({"code": both}, {"code": both, "stateDiff": one}, {"code": both, "state": one})
+    ]
+
+    assert sums == [15, 9, 1]
+
+
+def test_an_access_list_names_what_the_call_touches(w3: Web3, running: Engine) -> None:
+    """Slots read and accounts looked at; the sender, the recipient and precompiles only by slots.
+
+    With the list in it the same call costs what was said.
+    """
+    # SLOAD(5), BALANCE(0x99..), CALL to the identity precompile
+    code = bytes.fromhex("600554" + "73" + "99" * 20 + "31" + "5f5f5f5f5f60045af1" + "00")
+    initcode = b"\x60%c\x80\x60\x0a\x5f\x39\x5f\xf3\x00" % len(code) + code
+    running.send(nonce(w3), data=initcode)
+    address = running("eth_getTransactionReceipt", running.build()["transactions"][0]["hash"])[
+        "contractAddress"
+    ]
+
+    call: dict[str, Any] = {"from": RICH.address, "to": address}
+    found = running("eth_createAccessList", call, "latest")
+    entries = [(each["address"], each["storageKeys"]) for each in found["accessList"]]
+    expected = [(address, ["0x" + "00" * 31 + "05"]), ("0x" + "99" * 20, [])]
+    assert sorted(entries) == sorted(expected)
+    sent = running.send(
+        nonce(w3), to=bytes.fromhex(address[2:]), accessList=found["accessList"], gas=100_000
+    )
+    running.build()
+    assert running("eth_getTransactionReceipt", sent)["gasUsed"] == found["gasUsed"]
+
+
+def test_filters_follow_the_chain(w3: Web3, running: Engine, contract: str) -> None:
+    """web3.py's own filter objects, for logs, blocks and pending transactions."""
+    logs = w3.eth.filter({"address": contract})  # type: ignore[arg-type,typeddict-item]
+    blocks, pending = w3.eth.filter("latest"), w3.eth.filter("pending")
+    sent = running.send(nonce(w3), to=bytes.fromhex(contract[2:]))
+    block = running.build()
+
+    assert [log["transactionHash"].to_0x_hex() for log in logs.get_new_entries()] == [sent]
+    assert [h.to_0x_hex() for h in blocks.get_new_entries()] == [block["hash"]]  # type: ignore[attr-defined]
+    assert [h.to_0x_hex() for h in pending.get_new_entries()] == [sent]  # type: ignore[attr-defined]
+    assert logs.get_new_entries() == []
+    assert w3.eth.uninstall_filter(logs.filter_id)  # type: ignore[arg-type]
+    with pytest.raises(Web3RPCError, match="filter not found"):
+        logs.get_new_entries()
+
+
+def test_proofs_and_raw_forms_come_through(w3: Web3, running: Engine, contract: str) -> None:
+    """get_proof, raw transactions, transactions of a block by its hash, and what waits."""
+    sent = running.send(nonce(w3), to=PAYEE, gas=21_000, value=1)
+    inspected = running("txpool_inspect")["pending"]
+    content = running("txpool_content")["pending"]
+    block = running.build()
+    proof = w3.eth.get_proof(contract, [0], "latest")  # type: ignore[arg-type]
+    raw = w3.eth.get_raw_transaction(sent)  # type: ignore[arg-type]
+
+    assert proof["nonce"] == 1
+    assert [int.from_bytes(s["value"], "big") for s in proof["storageProof"]] == [0]
+    assert Web3.keccak(raw).to_0x_hex() == sent
+    assert w3.eth.get_raw_transaction_by_block(block["hash"], 0) == raw  # type: ignore[attr-defined]
+    assert w3.eth.get_block_transaction_count(block["hash"]) == 1
+    (waiting,) = content[RICH.address.lower()].values()
+    assert (waiting["hash"], waiting["blockHash"]) == (sent, None)
+    assert "1 wei + 21000 gas" in next(iter(inspected[RICH.address.lower()].values()))
+    assert running("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+
+
+def test_a_fee_that_cannot_enter_soon_is_refused(w3: Web3, running: Engine) -> None:
+    """Below half of the next base fee; a little below waits."""
+    base_fee = w3.eth.fee_history(1, "latest")["baseFeePerGas"][-1]
+    low = {"maxPriorityFeePerGas": 1}
+
+    with pytest.raises(Web3RPCError, match="underpriced"):
+        w3.eth.send_raw_transaction(_transfer(nonce(w3), maxFeePerGas=base_fee // 2 - 1, **low))
+    waiting = w3.eth.send_raw_transaction(
+        _transfer(nonce(w3), maxFeePerGas=base_fee * 9 // 10, **low)
+    )
+    assert w3.eth.get_transaction(waiting).get("blockHash") is None
+    running.send(w3.eth.get_transaction(waiting)["nonce"], to=PAYEE, maxPriorityFeePerGas=10**8)
+    running.build()
 
 
 def test_a_rollback_forgets_later_blocks_and_the_chain_goes_on(w3: Web3, running: Engine) -> None:
