@@ -97,16 +97,11 @@ def fields_of(attributes: PayloadAttributes, rules: Rules) -> Fields:
     """
     fork = rules.fork(attributes.timestamp)
     params, floor = attributes.eip1559_params, attributes.min_base_fee
-    if params is None:
-        raise Malformed("no eip1559Params, which Holocene asks for")
     if (floor is not None) != (fork == Fork.JOVIAN):
         raise Malformed("minBaseFee belongs to Jovian, and only to Jovian")
-    denominator, elasticity, _ = decode_extra(b"\0" + params)
-    if not denominator:
-        denominator, elasticity = rules.canyon_eip1559
-    extra = encode_holocene_extra(denominator, elasticity)
-    if floor is not None:
-        extra = encode_jovian_extra(denominator, elasticity, floor)
+    if (params is not None) != (fork != Fork.PRAGUE):
+        raise Malformed("eip1559Params belong to Holocene, and to what comes after")
+    extra = b"" if params is None else _extra(params, floor, rules)
     if not attributes.timestamp < TIMESTAMP_MAX or attributes.gas_limit == 0:
         raise Malformed("timestamp or gas limit out of range")
     return Fields(
@@ -117,6 +112,16 @@ def fields_of(attributes: PayloadAttributes, rules: Rules) -> Fields:
         attributes.gas_limit,
         extra,
     )
+
+
+def _extra(params: bytes, floor: int | None, rules: Rules) -> bytes:
+    """Zeros in the attributes mean the chain's own constants, which then stand in the header."""
+    denominator, elasticity, _ = decode_extra(b"\0" + params)
+    if not denominator:
+        denominator, elasticity = rules.canyon_eip1559
+    if floor is None:
+        return encode_holocene_extra(denominator, elasticity)
+    return encode_jovian_extra(denominator, elasticity, floor)
 
 
 class Assembly:
@@ -203,6 +208,12 @@ class Assembly:
         """The next nonce of each sender in this block; before `seal`."""
         signers = [s for s, kind in zip(self._senders, self._types, strict=True) if kind != DEPOSIT]
         return {sender: self.state.get_nonce(sender) for sender in set(signers)}
+
+    def pause(self) -> tuple[bytes, dict[bytes, bytes]]:
+        """The state root between two transactions, and the nodes made so far."""
+        root = self.state.make_state_root()
+        self.state.persist()
+        return bytes(root), dict(self._overlay.added)
 
     def seal(self) -> Sealed:
         """Nothing may be added any more.  Raises `Malformed` for a Jovian block without L1

@@ -4,7 +4,7 @@ A witness maps keccak hashes to their preimages: trie nodes, code, and headers o
 code asks for by BLOCKHASH.  Whoever judges a dispute needs nothing else, and trusts none of it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ from rollup.engine.rules import Rules
 from rollup.engine.statetrie import Items
 from rollup.engine.transaction import included
 from rollup.engine.values import DEPOSIT, EMPTY_TRIE, Block, Receipt
+
+ParentOf = Callable[[bytes], bytes | None]  # from the hash of a block to its parent's
 
 PREIMAGES_MAX: Final = 1_000_000
 EMPTY_NODE: Final = b"\x80"
@@ -86,24 +88,6 @@ class Preimages:
         return header.parent_hash if header.number > 0 else None
 
 
-class Recorder:
-    """Reads that remember what was asked for, to become a witness."""
-
-    def __init__(self, below: Reads, over: Mapping[bytes, bytes] | None = None) -> None:
-        self._below = below
-        self._over = over or {}
-        self.split_nodes: dict[bytes, Items] = {}  # its own: what is shared was not asked for here
-        self.seen: dict[bytes, bytes] = {}
-
-    def node(self, name: bytes) -> bytes | None:
-        value = self._over.get(name)
-        if value is None:
-            value = self._below.node(name)
-        if value is not None:
-            self.seen[name] = value
-        return value
-
-
 def execute_payload(
     parent_header: Header | Mapping[str, Any],
     payload_attributes: PayloadAttributes | Mapping[str, Any],
@@ -128,7 +112,7 @@ def reexecute(step: BlockStep, rules: Rules, witness: Mapping[bytes, bytes]) -> 
     """Raises `Malformed` for a witness that does not suffice, `Refused` for an invalid block."""
     reads = Preimages({**witness, step.parent.hash: step.parent.encode()})
     try:
-        return _execute(step, rules, reads)
+        return execute(step, rules, reads, reads.parent_of)
     except MISSING_STATE as error:
         raise Malformed(f"the witness does not suffice: {error}") from error
 
@@ -139,21 +123,25 @@ def reexecute_transaction(
     """Raises as `reexecute` does."""
     reads = Preimages(witness)
     try:
-        return _transact(step, rules, reads, Ancestry(step.parent_hash, reads.parent_of))
+        return transact(step, rules, reads, reads.parent_of)
     except MISSING_STATE as error:
         raise Malformed(f"the witness does not suffice: {error}") from error
 
 
-def _execute(step: BlockStep, rules: Rules, reads: Preimages) -> Block:
-    ancestors = Ancestry(step.parent.hash, reads.parent_of)
-    fields = fields_of(step.attributes, rules)
-    assembly = Assembly(reads, rules, step.parent, fields, ancestors)
+def begin(step: BlockStep, rules: Rules, reads: Reads, parent_of: ParentOf) -> Assembly:
+    """The block with its system calls done, and no transaction."""
+    ancestors = Ancestry(step.parent.hash, parent_of)
+    return Assembly(reads, rules, step.parent, fields_of(step.attributes, rules), ancestors)
+
+
+def execute(step: BlockStep, rules: Rules, reads: Reads, parent_of: ParentOf) -> Block:
+    assembly = begin(step, rules, reads, parent_of)
     assembly.force(step.attributes.transactions)
     return assembly.seal().block
 
 
-def _transact(
-    step: TransactionStep, rules: Rules, reads: Reads, ancestors: Iterable[bytes]
+def transact(
+    step: TransactionStep, rules: Rules, reads: Reads, parent_of: ParentOf
 ) -> TransactionResult:
     environment = Environment(
         step.number,
@@ -162,7 +150,7 @@ def _transact(
         step.mix_hash,
         step.gas_limit,
         step.base_fee,
-        ancestors,
+        Ancestry(step.parent_hash, parent_of),
     )
     state, _ = execution.open_state(reads, step.root, rules, environment)
     raw = step.transaction
