@@ -35,6 +35,7 @@ from rollup.engine.txpool import TxPool
 
 CLIENT: Final = "OpenLedger/v0.1.0/py-evm"
 SIMULATIONS_MAX: Final = 4
+WRITING: Final = ("engine_", "openledger_")
 
 Method = Callable[..., Any]
 
@@ -97,6 +98,9 @@ class Methods:
         except Refused as refusal:
             raise Failure(SERVER_ERROR, str(refusal)) from refusal
         except MISSING_STATE as error:
+            if self.lookup.chain.keep_states and not name.startswith(WRITING):
+                # pruned while the call ran
+                raise Failure(SERVER_ERROR, "missing trie node: this state is not kept") from error
             raise CorruptStore(f"the chain database lacks a part of its state: {error}") from error
         except Exception as error:
             traceback.print_exc(file=sys.stderr)

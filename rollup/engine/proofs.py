@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import rlp
+from eth.exceptions import StateRootNotFound
 from eth_hash.auto import keccak
 from trie.hexary import HexaryTrie
 
@@ -42,7 +43,7 @@ def prove(
 ) -> dict[str, Any]:
     """The answer of eth_getProof; of an absent account or slot, the proof that it is absent.
 
-    Raises py-trie's `MissingTrieNode` when the state under `state_root` is not kept.
+    Raises one of `MISSING_STATE` when the state under `state_root` is not kept.
     """
     encoded, path = _open(nodes, state_root, address)
     fields = rlp.decode(encoded) if encoded else [b"", b"", EMPTY_TRIE, EMPTY_CODE]
@@ -76,6 +77,10 @@ def _open(nodes: Mapping[bytes, bytes], root: bytes, key: bytes) -> tuple[bytes,
         return b"", []
     trie: Any = HexaryTrie(nodes, root)
     path = keccak(key)
-    encoded = [rlp.encode(node) for node in trie.get_proof(path)]
+    try:
+        encoded = [rlp.encode(node) for node in trie.get_proof(path)]
+        value = bytes(trie[path])
+    except KeyError as error:
+        raise StateRootNotFound(f"a node under {root.hex()} is missing") from error
     kept = [node for i, node in enumerate(encoded) if i == 0 or len(node) >= NODE_HASHED_BYTES]
-    return trie[path], [hexadecimal(node) for node in kept]
+    return value, [hexadecimal(node) for node in kept]
