@@ -154,6 +154,7 @@ class Driver:
         await self._look()
         if self._pipeline is None:
             self._pipeline = await self._start()
+        await self.chain.tell()  # after a doubt: does the engine still have what it had?
         busy = await self._take_unsafe()
         busy |= await self._derive(self._pipeline)
         await self._finalize()

@@ -295,6 +295,7 @@ class SimEngine:
         self.head = self.safe = self.finalized = genesis.payload.block_hash
         self.blocks = {self.head: genesis}
         self.builds: dict[bytes, PayloadEnvelope] = {}
+        self._refs: dict[bytes, L2BlockRef] = {}
         self.executed = 0
 
     def crash(self, lost: int) -> None:
@@ -358,7 +359,12 @@ class SimEngine:
     async def ref(self, which: Which) -> L2BlockRef | None:
         await self._up()
         found = self._find(which)
-        return None if found is None else ref_of(found, self.config)
+        if found is None:
+            return None
+        block_hash = found.payload.block_hash
+        if block_hash not in self._refs:
+            self._refs[block_hash] = ref_of(found, self.config)
+        return self._refs[block_hash]
 
     async def payload(self, which: Which) -> PayloadEnvelope:
         await self._up()
@@ -576,6 +582,10 @@ class World:
                 nursery.start_soon(self._later, self.random.uniform(0, seconds / 2), event)
             await trio.sleep(seconds)
             nursery.cancel_scope.cancel()
+
+    def start(self, task: Callable[[], Any]) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(task)
 
     async def _mine(self) -> None:
         while True:
