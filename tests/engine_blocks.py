@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from protocol.errors import Malformed, Refused
@@ -37,9 +38,12 @@ class Blocks:
     def head(self) -> Header:
         return self.headers[-1]
 
-    def assembly(self, fields: Fields) -> Assembly:
-        parents = {header.hash: header.parent_hash for header in self.headers[1:]}
-        ancestry = Ancestry(self.head.hash, parents.get)
+    def assembly(self, fields: Fields, ancestors: Sequence[bytes] | None = None) -> Assembly:
+        """`ancestors`: hashes that the code of the block sees, the parent's first, if others than
+        this chain's."""
+        hashes = ancestors or [header.hash for header in reversed(self.headers)]
+        parents = dict(pairwise(hashes))
+        ancestry = Ancestry(hashes[0], parents.get)
         return Assembly(self.nodes, self.rules, self.head, fields, ancestry)
 
     def offer(self, assembly: Assembly, raws: Sequence[bytes]) -> tuple[list[int], dict[int, str]]:

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import coincurve
 import rlp
 from eth_hash.auto import keccak
+
+from protocol.signature import address_of
 
 EDGES = (0, 1, 2, 31, 32, 33, 255, 256, 2**64 - 1, 2**128, 2**255 - 1, 2**255, 2**256 - 1)
 # opcode: how many words it takes; each leaves one
@@ -239,6 +242,63 @@ def precompile_input(random: Random, number: int) -> bytes:
             return random.randrange(20).to_bytes(4, "big") + random.randbytes(208) + final
         case _:
             return random.choice((bytes(128), bytes(160), bytes(256), bytes(288), bytes(384)))
+
+
+@dataclass
+class Transactions:
+    """Draws signed transactions of all types, a few of them invalid."""
+
+    programs: Programs
+    secrets: Sequence[bytes]
+    chain_id: int
+    delegates: Sequence[bytes]  # contracts that an account may become
+
+    def draw(self, nonces: dict[bytes, int], base_fee: int) -> bytes:
+        """`nonces` are the next ones, and are counted up."""
+        random, targets = self.programs.random, self.programs.targets
+        secret = random.choice(self.secrets)
+        sender, kind = address_of(secret), random.choice((0, 1, 2, 2, 2, 4))
+        to = b"" if kind != 4 and random.random() < 0.2 else random.choice(targets)
+        wrong = random.random()
+        nonce = nonces[sender] + (0.01 < wrong < 0.03) - (0.03 < wrong < 0.04)
+        fields: dict[str, Any] = {
+            # EELS 2.20.0 takes typed transactions of any chain; geth and we do not.
+            "chain_id": self.chain_id + (wrong < 0.01 and kind == 0),
+            "nonce": max(0, nonce),
+            "tip": random.choice((0, 1, 10**9)),
+            "fee": 0 if 0.04 < wrong < 0.06 else 2 * base_fee + random.randrange(3 * 10**9),
+            "gas": random.choice((21_000, 60_000, 100_000, 300_000, 1_000_000, 3_000_000)),
+            "to": to,
+            "value": 10**30 if 0.06 < wrong < 0.08 else random.choice((0, 0, 1, 10**15)),
+            "data": self._data(to),
+        }
+        if kind:
+            fields["access"] = [
+                (random.choice(targets), [random.randrange(8).to_bytes(32, "big")] * count)
+                for count in random.choices((0, 1, 2), k=random.randrange(3))
+            ]
+        if kind == 4:
+            count = random.randrange(3)
+            fields["authorizations"] = [self._authorization(nonces) for _ in range(count)]
+        nonces[sender] += wrong > 0.08
+        return signed(secret, kind, **fields)
+
+    def _data(self, to: bytes) -> bytes:
+        random, number = self.programs.random, int.from_bytes(to, "big")
+        if not to:
+            return self.programs.initcode(12)
+        if number in PRECOMPILES:
+            return precompile_input(random, number)
+        return random.randbytes(random.choice((0, 0, 4, 36, 100)))
+
+    def _authorization(self, nonces: dict[bytes, int]) -> list[object]:
+        random = self.programs.random
+        secret = random.choice(self.secrets)
+        nonce = nonces[address_of(secret)] + random.choice((0, 0, 0, 1))
+        chain_id = random.choice((0, self.chain_id, self.chain_id, 7))
+        others = [bytes(20), *map(address_of, self.secrets)]
+        to = random.choice([*self.delegates, *self.delegates, *others])
+        return authorization(secret, chain_id, to, nonce)
 
 
 def signed(

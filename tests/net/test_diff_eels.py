@@ -20,7 +20,7 @@ from rollup.engine.building import Fields
 from rollup.engine.execution import BEACON_ROOTS, BLOCK_HASHES
 from rollup.engine.genesis import genesis, parse
 from tests.engine_blocks import Blocks
-from tests.evm_draw import PRECOMPILES, Programs, authorization, precompile_input, signed
+from tests.evm_draw import PRECOMPILES, Programs, Transactions
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("EELS_PYTHON", ROOT / ".venv-eels" / "bin" / "python"))
@@ -91,7 +91,7 @@ class World:
         self.alloc = self._accounts()
         value = genesis(CHAIN_ID, self.alloc, START)
         self.blocks = Blocks(parse(value))
-        self.nonces = dict.fromkeys(SENDERS, 0)
+        self.transactions = Transactions(self.programs, SECRETS, CHAIN_ID, CONTRACTS)
         self._agree_on_genesis()
 
     def _accounts(self) -> dict[bytes | str, Any]:
@@ -154,55 +154,12 @@ class World:
         return said
 
     def draw(self) -> list[bytes]:
-        state = self.blocks.assembly(Fields(
-            self.blocks.head.timestamp + 1, COINBASE, bytes(32), bytes(32), GAS_LIMIT, b""
-        )).state  # fmt: skip
-        self.nonces = {sender: state.get_nonce(sender) for sender in SENDERS}
-        return [self.transaction() for _ in range(self.random.randint(1, 9))]
-
-    def transaction(self) -> bytes:
-        random = self.random
-        which = random.randrange(len(SECRETS))
-        sender, kind = SENDERS[which], random.choice((0, 1, 2, 2, 2, 4))
-        to = b"" if kind != 4 and random.random() < 0.2 else random.choice(self.targets)
-        number = int.from_bytes(to, "big")
-        if not to:
-            data = self.programs.initcode(12)
-        elif number in PRECOMPILES:
-            data = precompile_input(random, number)
-        else:
-            data = random.randbytes(random.choice((0, 0, 4, 36, 100)))
-        fee = self.blocks.head.base_fee or 0
-        wrong = random.random()
-        fields: dict[str, Any] = {
-            # EELS 2.20.0 takes typed transactions of any chain; geth and we do not.
-            "chain_id": CHAIN_ID + (wrong < 0.01 and kind == 0),
-            "nonce": self.nonces[sender] + (0.01 < wrong < 0.03) - (0.03 < wrong < 0.04),
-            "tip": random.choice((0, 1, 10**9)),
-            "fee": 0 if 0.04 < wrong < 0.06 else 2 * fee + random.randrange(3 * 10**9),
-            "gas": random.choice((21_000, 60_000, 100_000, 300_000, 1_000_000, 3_000_000)),
-            "to": to,
-            "value": 10**30 if 0.06 < wrong < 0.08 else random.choice((0, 0, 1, 10**15)),
-            "data": data,
-        }
-        fields["nonce"] = max(0, fields["nonce"])
-        if kind:
-            fields["access"] = [
-                (random.choice(self.targets), [random.randrange(8).to_bytes(32, "big")] * count)
-                for count in random.choices((0, 1, 2), k=random.randrange(3))
-            ]
-        if kind == 4:
-            fields["authorizations"] = [self.authorization() for _ in range(random.randrange(3))]
-        self.nonces[sender] += wrong < 0.01 or wrong > 0.08
-        return signed(SECRETS[which], kind, **fields)
-
-    def authorization(self) -> list[object]:
-        random = self.random
-        which = random.randrange(len(SECRETS))
-        nonce = self.nonces[SENDERS[which]] + random.choice((0, 0, 0, 1))
-        chain_id = random.choice((0, CHAIN_ID, CHAIN_ID, 7))
-        to = random.choice((*CONTRACTS, *CONTRACTS, bytes(20), *SENDERS))
-        return authorization(SECRETS[which], chain_id, to, nonce)
+        parent = self.blocks.head
+        fields = Fields(parent.timestamp + 1, COINBASE, bytes(32), bytes(32), GAS_LIMIT, b"")
+        state = self.blocks.assembly(fields).state
+        nonces = {sender: state.get_nonce(sender) for sender in SENDERS}
+        count = self.random.randint(1, 9)
+        return [self.transactions.draw(nonces, parent.base_fee or 0) for _ in range(count)]
 
 
 def compare(seed: int, blocks: int) -> tuple[int, int]:
