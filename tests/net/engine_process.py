@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from rollup.engine.genesis import genesis
+from rollup.engine.jwt import token
+from tests.unit import optimism_world
 
 CHAIN_ID = 31_337
 START = 1_700_000_000
@@ -81,6 +84,74 @@ def ends(command: list[str]) -> tuple[int, str]:
     """Exit code and standard error of a process that must end by itself."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     return done.returncode, done.stderr
+
+
+SECRET = "0x" + "5a" * 32
+
+
+@dataclass
+class Rollup(Engine):
+    """An engine with OP rules, whose Engine API this drives; all calls go to that port."""
+
+    @property
+    def client_headers(self) -> dict[str, str]:
+        secret = bytes.fromhex(SECRET[2:])
+        return {"authorization": "Bearer " + token(secret, time.time())}
+
+    def answer(self, method: str, *params: Any) -> Any:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        headers = self.client_headers
+        return self.client.post(self.url, json=request, headers=headers).json()
+
+    def head(self) -> Any:
+        return self("eth_getBlockByNumber", "latest", False)
+
+    def update(self, head: str, attributes: Any = None) -> Any:
+        zero = "0x" + "00" * 32
+        state = {"headBlockHash": head, "safeBlockHash": zero, "finalizedBlockHash": zero}
+        return self("engine_forkchoiceUpdatedV3", state, attributes)
+
+    def payload(self, parent: Any, randao: int = 0) -> Any:
+        """A payload on a block, stored but not the head."""
+        number = int(parent["number"], 16) + 1
+        attributes = {
+            "timestamp": hex(int(parent["timestamp"], 16) + 2),
+            "prevRandao": "0x" + randao.to_bytes(32, "big").hex(),
+            "suggestedFeeRecipient": "0x4200000000000000000000000000000000000011",
+            "withdrawals": [],
+            "parentBeaconBlockRoot": "0x" + "33" * 32,
+            "transactions": ["0x" + optimism_world.deposit(number).hex()],
+            "noTxPool": False,
+            "gasLimit": hex(15_000_000),
+            "eip1559Params": "0x000000fa00000006",
+        }
+        begun = self.update(parent["hash"], attributes)
+        payload = self("engine_getPayloadV4", begun["payloadId"])["executionPayload"]
+        status = self("engine_newPayloadV4", payload, [], "0x" + "33" * 32, [])
+        assert status["status"] == "VALID", status
+        return payload
+
+
+@contextmanager
+def rollup(directory: Path, *options: str) -> Iterator[Rollup]:
+    """An OP Stack engine on an Isthmus genesis."""
+    genesis_file, secret = directory / "rollup.json", directory / "jwt.hex"
+    genesis_file.write_text(json.dumps(optimism_world.genesis_json()))
+    secret.write_text(SECRET)
+    command = [sys.executable, "-m", "rollup.engine", "--data", str(directory / "data")]
+    command += ["--port", "0", "--engine-port", "0", "--genesis", str(genesis_file)]
+    command += ["--jwt", str(secret), "--parent-pid", str(os.getpid()), *options]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        httpx.Client(timeout=PATIENCE, trust_env=False) as client,
+    ):
+        try:
+            assert process.stdout is not None
+            port = json.loads(process.stdout.readline())["engine_port"]
+            yield Rollup(process, port, client)
+        finally:
+            process.kill()
+            process.wait()
 
 
 @contextmanager

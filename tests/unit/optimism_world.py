@@ -42,6 +42,10 @@ PARAMS = "0x000000fa00000006"
 
 
 def genesis(fork: str = "isthmus", **accounts: Any) -> Genesis:
+    return parse(genesis_json(fork, **accounts))
+
+
+def genesis_json(fork: str = "isthmus", **accounts: Any) -> dict[str, Any]:
     """`accounts` by hex address; L1Block has its values, and no code, so that they stay."""
     times = {"holoceneTime": 0}
     times |= {} if fork == "holocene" else {"isthmusTime": 0}
@@ -64,16 +68,14 @@ def genesis(fork: str = "isthmus", **accounts: Any) -> Genesis:
     alloc |= {"0x" + vault.hex(): {"balance": "0x0", "nonce": "0x1"} for vault in VAULTS}
     alloc |= accounts
     optimism = {"eip1559Elasticity": 6, "eip1559Denominator": 50, "eip1559DenominatorCanyon": 250}
-    return parse(
-        {
-            "config": {"chainId": CHAIN_ID, "optimism": optimism, **times},
-            "timestamp": hex(START),
-            "gasLimit": hex(GAS_LIMIT),
-            "baseFeePerGas": hex(10**9),
-            "extraData": extra,
-            "alloc": alloc,
-        }
-    )
+    return {
+        "config": {"chainId": CHAIN_ID, "optimism": optimism, **times},
+        "timestamp": hex(START),
+        "gasLimit": hex(GAS_LIMIT),
+        "baseFeePerGas": hex(10**9),
+        "extraData": extra,
+        "alloc": alloc,
+    }
 
 
 def deposit(number: int = 0, **fields: Any) -> bytes:
