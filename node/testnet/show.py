@@ -57,6 +57,14 @@ class Show:
             table.add_row(*row)
         self.console.print(table)
 
+    def chains(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Which L2 blocks each deriving node has."""
+        table = Table("node", "unsafe", "safe", "finalized", title="L2 as derived from L1")
+        for row in rows:
+            table.add_row(row["node"], *(str(row[tag]) for tag in ("latest", "safe", "finalized")))
+        self.console.print(table)
+        self.say(f"one block {rows[0]['common']} on all of them: {rows[0]['hash']}")
+
     def answer(self, question: str, shown: Mapping[str, Any], names: Mapping[int, str]) -> None:
         """The text with the words of each contributor in his colour."""
         data = str(shown["text"]).encode()

@@ -11,10 +11,12 @@ from node.http.payment import PAYER, RECEIPT, VOUCHER, read_receipt_header, writ
 from node.testnet.accounts import paid_rows
 from node.testnet.client import NodeRefused, as_operator
 from node.testnet.convictions import watch_lies
+from node.testnet.derived import compare
 from node.testnet.docstrings import COPYIST, heading
 from node.testnet.folder import LIAR, NodeSpec
 from node.testnet.show import open_
 from node.testnet.stage import Stage, train_base
+from node.testnet.withdrawal import Withdrawal
 from protocol import calls
 from protocol.datanet import Contribution, domain, terms_of
 from protocol.ledger import BatchRecord, Ledger, Status
@@ -68,13 +70,26 @@ async def play(stage: Stage, *, adapter_steps: int) -> dict[str, Any]:
     await fine_tune(stage, datanet, adapter_steps)
     show.chapter("4. Three paid questions")
     answers = await ask(stage)
-    show.chapter("5. A prover lies in every way there is, and is caught")
-    lies = await watch_lies(stage)
-    show.chapter("6. An honest prover joins, catches up and attributes the answers")
-    await stage.start(by_role["prover"])
-    await attribute(stage, answers)
-    show.chapter("7. Everybody is paid")
-    return {"answers": answers, "lies": lies, **await pay_out(stage)}
+    async with trio.open_nursery() as nursery:
+        going_home = Withdrawal(stage)
+        nursery.start_soon(going_home.run)
+        show.chapter("5. A prover lies in every way there is, and is caught")
+        lies = await watch_lies(stage)
+        show.chapter("6. An honest prover joins, catches up and attributes the answers")
+        await stage.start(by_role["prover"])
+        await attribute(stage, answers)
+        show.chapter("7. Everybody is paid")
+        paid = await pay_out(stage)
+        show.chapter("8. Money leaves through the portal, and all nodes derived one chain")
+        await going_home.done.wait()
+    withdrawn = going_home.report
+    show.say(
+        f"withdrawn: {open_(int(withdrawn['amount']))} OPEN, {withdrawn['stage']}; proven there "
+        f"against an output that covers L2 block {withdrawn['l2_block']}"
+    )
+    chains = await compare(stage)
+    show.chains(chains)
+    return {"answers": answers, "lies": lies, **paid, "withdrawal": withdrawn, "chains": chains}
 
 
 def table(stage: Stage) -> None:

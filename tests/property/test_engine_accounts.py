@@ -39,6 +39,7 @@ class Both:
         ours: Any = Accounts
         self.pair: list[Any] = [AccountDB(AtomicDB(MemoryDB())), ours(Memory())]
         self.checkpoints: list[tuple[Any, Any]] = []
+        self.deleted: set[bytes] = set()  # in this transaction, whose end deletes and then locks
 
     def do(self, name: str, *args: Any) -> None:
         match name:
@@ -51,6 +52,7 @@ class Both:
             case "lock" | "root" | "persist":  # between transactions only
                 while self.checkpoints:
                     self.do("commit")
+                self.deleted.clear()
                 for database in self.pair:
                     database.lock_changes()
                     if name != "lock":
@@ -58,6 +60,8 @@ class Both:
                     if name == "persist":
                         database.persist()
             case _:
+                if name == "delete_account":
+                    self.deleted.add(args[0])
                 for database in self.pair:
                     getattr(database, name)(*args)
 
@@ -75,7 +79,8 @@ class Both:
                 [
                     (
                         database.get_storage(address, slot),
-                        database.get_storage(address, slot, from_journal=False),
+                        address in self.deleted
+                        or database.get_storage(address, slot, from_journal=False),
                         database.is_storage_warm(address, slot),
                     )
                     for slot in (0, 1, 2**255, 2**256 - 1)
