@@ -267,7 +267,7 @@ class Transactions:
             "nonce": max(0, nonce),
             "tip": random.choice((0, 1, 10**9)),
             "fee": 0 if 0.04 < wrong < 0.06 else 2 * base_fee + random.randrange(3 * 10**9),
-            "gas": random.choice((21_000, 60_000, 100_000, 300_000, 1_000_000, 3_000_000)),
+            "gas": self._gas(),
             "to": to,
             "value": 10**30 if 0.06 < wrong < 0.08 else random.choice((0, 0, 1, 10**15)),
             "data": self._data(to),
@@ -289,7 +289,14 @@ class Transactions:
             return self.programs.initcode(12)
         if number in PRECOMPILES:
             return precompile_input(random, number)
-        return random.randbytes(random.choice((0, 0, 4, 36, 100)))
+        return random.randbytes(random.choice((0, 0, 4, 36, 100, 900)))
+
+    def _gas(self) -> int:
+        """Enough, or about as much as the transaction costs before it runs."""
+        random = self.programs.random
+        if random.random() < 0.3:
+            return 21_000 + random.choice((0, random.randrange(9_000), random.randrange(90_000)))
+        return random.choice((60_000, 100_000, 300_000, 1_000_000, 3_000_000))
 
     def _authorization(self, nonces: dict[bytes, int]) -> list[object]:
         random = self.programs.random

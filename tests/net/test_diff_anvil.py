@@ -265,9 +265,9 @@ def test_a_short_draw(seed: int, tmp_path: Path) -> None:
         for _ in range(8):
             world.block()
 
-        assert world.counts["deposits"] > 10
-        assert world.counts["in"] > 25
-        assert world.counts["good"] > 10
+        assert world.counts["deposits"] >= 8
+        assert world.counts["in"] >= 20
+        assert world.counts["good"] >= 8
 
 
 @pytest.mark.slow
