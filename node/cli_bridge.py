@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from node.bridge.commands import Options
+    from node.bridge.actions import Options
 
 app = typer.Typer(
     help="Move OPEN between L1 and L2. A command that was ended goes on when given again.",
@@ -118,6 +118,6 @@ def status(
 def _options(
     file: Path, key: Path | None, password_file: Path | None, as_json: bool, wait: float
 ) -> "Options":
-    from node.bridge.commands import Options
+    from node.bridge.actions import Options
 
     return Options(file, key, password_file, as_json, wait)

@@ -18,6 +18,10 @@ from contracts.bedrock.genesis import Anchor, L2Setup, l2_genesis, rollup_json
 from contracts.bedrock.portal import L1Contracts
 from contracts.outbox import Outbox
 from contracts.rpc import Rpc, connect, data, number
+from node.bridge import actions
+from node.bridge.actions import Options
+from node.bridge.book import Kind
+from node.bridge.reports import Report
 from node.clock import SystemClock
 from node.engine_link import token
 from node.keystore import LocalSigner, encrypt
@@ -79,6 +83,18 @@ class World:
     @property
     def contracts(self) -> L1Contracts:
         return L1Contracts(self.l1, self.where)
+
+    @property
+    def options(self) -> Options:
+        return Options(self.folder / "node.toml", wait_seconds=PATIENCE)
+
+    async def cross(self, kind: Kind, amount: str | None = None, to: str | None = None) -> Report:
+        """The report of one crossing that `openledger bridge` sees through, in this process."""
+        (row,) = await actions.cross(self.options, kind, amount, to, False)
+        return row
+
+    async def look(self, transaction: str | None = None) -> list[Report]:
+        return await actions.look(self.options, transaction)
 
     async def run(self, *arguments: str, kill_after: float | None = None) -> Ended:
         """`openledger bridge ...` on the user's settings, killed if it takes longer than asked."""
