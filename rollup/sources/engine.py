@@ -33,7 +33,7 @@ from rollup.ports import (
 from rollup.sources import transactions
 
 REFS_KEPT: Final = 1024
-BUILDS_KEPT: Final = 64  # payload ids whose block's time we know; an engine keeps about ten
+BUILDS_KEPT: Final = 64  # payload ids whose attributes we know; an engine keeps about ten
 PROOF_NODES_MAX: Final = 64
 ERROR_CHARS_MAX: Final = 500
 STATUSES: Final = (VALID, INVALID, SYNCING, ACCEPTED)
@@ -54,7 +54,7 @@ class EngineClient:
         self._call = call
         self._config = config
         self._refs: OrderedDict[bytes, L2BlockRef] = OrderedDict()
-        self._builds: OrderedDict[bytes, int] = OrderedDict()
+        self._builds: OrderedDict[bytes, PayloadAttributes] = OrderedDict()
 
     async def forkchoice(
         self,
@@ -76,18 +76,22 @@ class EngineClient:
         if payload_id is not None:
             payload_id = data(payload_id, 8, "payloadId")
             if attributes is not None:
-                _keep(self._builds, payload_id, attributes.timestamp, BUILDS_KEPT)
+                _keep(self._builds, payload_id, attributes, BUILDS_KEPT)
         return Forkchoice(_status(found.get("payloadStatus")), payload_id)
 
     async def get_payload(self, payload_id: bytes) -> PayloadEnvelope:
         """End the building of a block. `Temporary` when the engine no longer knows of it."""
-        version = self._version(self._builds.get(payload_id))
+        asked = self._builds.get(payload_id)
+        version = self._version(None if asked is None else asked.timestamp)
         answer = await self._engine(f"engine_getPayload{version}", from_bytes(payload_id))
         found = fields(answer, "payload answer")
         payload = ExecutionPayload.from_json(found.get("executionPayload"))
         root = found.get("parentBeaconBlockRoot")
-        require(root is not None, "the engine does not tell the parent beacon block root")
-        return PayloadEnvelope(payload, data(root, 32, "parentBeaconBlockRoot"))
+        if root is not None:
+            return PayloadEnvelope(payload, data(root, 32, "parentBeaconBlockRoot"))
+        if asked is None:  # only engines of OP Stack tell it again
+            raise Malformed("the engine does not tell the parent beacon block root")
+        return PayloadEnvelope(payload, asked.parent_beacon_block_root)
 
     async def new_payload(self, envelope: PayloadEnvelope) -> PayloadStatus:
         """Let the engine execute and keep a block."""
