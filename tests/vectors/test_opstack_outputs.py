@@ -10,7 +10,9 @@ import pytest
 from eth_hash.auto import keccak
 
 from protocol.errors import Malformed
+from rollup.codec import strict
 from rollup.codec.output import (
+    MESSAGE_PASSED,
     Output,
     Withdrawal,
     WithdrawalProof,
@@ -123,6 +125,35 @@ def test_the_event_of_a_real_withdrawal() -> None:
         for each in bad:
             with pytest.raises(Malformed):
                 withdrawal_from_log(each)
+
+
+def test_dirty_padding_of_an_event_is_malformed() -> None:
+    """One withdrawal has one event."""
+    message = replace(WITHDRAWALS[0].withdrawal, data=b"\1\2\3")
+    numbers = (message.value, message.gas_limit, 128)
+    head = b"".join([number.to_bytes(32, "big") for number in numbers]) + message.hash
+    body = head + (3).to_bytes(32, "big") + message.data + bytes(29)
+    nonce = message.nonce.to_bytes(32, "big")
+    topics = (MESSAGE_PASSED, nonce, bytes(12) + message.sender, bytes(12) + message.target)
+
+    assert withdrawal_from_log(L1Log(bytes(20), topics, body, 0)) == message
+    with pytest.raises(Malformed):
+        withdrawal_from_log(L1Log(bytes(20), topics, body[:-1] + b"\1", 0))
+
+
+def test_another_value_than_true_is_no_withdrawal() -> None:
+    """The slot must hold one, not merely something."""
+    message = WITHDRAWALS[0].withdrawal
+    for stored, is_sent in ((b"\1", True), (b"\2", False)):
+        leaf = strict.encode([b"\x20" + keccak(message.slot), stored])
+        output = Output(bytes(32), keccak(leaf), bytes(32))
+        proof = WithdrawalProof(message, output, (leaf,))
+
+        if is_sent:
+            proof.check(output.root)
+        else:
+            with pytest.raises(Malformed):
+                proof.check(output.root)
 
 
 def test_where_a_withdrawal_is_stored() -> None:

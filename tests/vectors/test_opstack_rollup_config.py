@@ -128,6 +128,14 @@ def test_forks(fork: str, time: int) -> None:
     ]
 
 
+def test_no_block_comes_before_time_zero() -> None:
+    """op-node: l2BlockTime >= BlockTime, so a first block has a block before it."""
+    config = RollupConfig.parse(changed("canyon_time", 1))
+
+    assert config.is_active("canyon", 1)
+    assert not config.is_activation("canyon", 1)
+
+
 def test_constants_that_forks_change() -> None:
     """op-node/rollup/chain_spec_test.go."""
     assert [CONFIG.channel_timeout_at(t) for t in (0, 10_039, 10_040)] == [123, 123, 50]
