@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts import abi
-from contracts.bedrock.published import artifact
+from contracts.bedrock.published import call_data, creation
 from contracts.deploy import Step, created
 
-TOKEN: Final = "OPEN"
+TOKEN, TOKEN_KIND = "OPEN", "OptimismMintableERC20"
 PROXIED: Final = (
     "SuperchainConfig",
     "L2OutputOracle",
@@ -93,17 +92,17 @@ def addresses(setup: BedrockSetup) -> dict[str, bytes]:
 def steps(setup: BedrockSetup) -> list[Step]:
     """Every transaction, in the order of the deployer's nonces."""
     where = addresses(setup)
-    proxy = _creation("Proxy", setup.deployer)
+    proxy = creation("Proxy", setup.deployer)
     arguments = _arguments(setup, where)
     return [
         *_token(setup),
-        *(Step(name, None, _creation(name)) for name in PROXIED),
+        *(Step(name, None, creation(name)) for name in PROXIED),
         *(Step(f"{name} proxy", None, proxy) for name in PROXIED),
         *(
             _initialisation(name, where[name], _place(setup, at), arguments[name])
             for at, name in enumerate(PROXIED)
         ),
-        *(_call(TOKEN, where[TOKEN], "mint", owner, amount) for owner, amount in setup.mints),
+        *(Step("mint", where[TOKEN], call_data(TOKEN_KIND, "mint", *mint)) for mint in setup.mints),
     ]
 
 
@@ -121,32 +120,16 @@ def _token(setup: BedrockSetup) -> list[Step]:
     if setup.token is not None:
         return []
     about = (setup.deployer, NO_REMOTE, "OpenLedger", "OPEN", DECIMALS)
-    return [Step(TOKEN, None, _creation("OptimismMintableERC20", *about))]
-
-
-def _creation(name: str, *values: Any) -> bytes:
-    published = artifact(name)
-    return published.bytecode + abi.encode(published.constructor, values)
+    return [Step(TOKEN, None, creation(TOKEN_KIND, *about))]
 
 
 def _initialisation(name: str, proxy: bytes, implementation: bytes, values: Sequence[Any]) -> Step:
-    call = _data(name, "initialize", *values)
+    call = call_data(name, "initialize", *values)
     return Step(
         f"{name} initialisation",
         proxy,
-        _data("Proxy", "upgradeToAndCall", implementation, call),
+        call_data("Proxy", "upgradeToAndCall", implementation, call),
     )
-
-
-def _call(what: str, to: bytes, function: str, *values: Any) -> Step:
-    return Step(
-        function, to, _data("OptimismMintableERC20" if what == TOKEN else what, function, *values)
-    )
-
-
-def _data(name: str, function: str, *values: Any) -> bytes:
-    entry = artifact(name).functions[function]
-    return abi.selector(entry) + abi.encode(entry["inputs"], values)
 
 
 def _arguments(setup: BedrockSetup, where: Mapping[str, bytes]) -> dict[str, Sequence[Any]]:

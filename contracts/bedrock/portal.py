@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts import abi
-from contracts.bedrock.deploy import TOKEN
-from contracts.bedrock.published import artifact
+from contracts.bedrock.deploy import TOKEN, TOKEN_KIND
+from contracts.bedrock.published import artifact, call_data
 from contracts.rpc import Node, Reverted, data, hexadecimal
 
 MESSAGE_PASSER: Final = bytes.fromhex(f"42{0x16:038x}")
@@ -19,7 +19,7 @@ ORIGIN_NUMBER: Final = bytes.fromhex("8381f58a")  # number() of the L1Block
 DEPOSIT_GAS: Final = 100_000  # of the L2, bought on the L1: enough for a receiver that runs code
 WITHDRAWAL_GAS: Final = 100_000  # of the L1, for the receiver
 
-_KIND: Final = {TOKEN: "OptimismMintableERC20"}
+_KIND: Final = {TOKEN: TOKEN_KIND}
 
 Call = tuple[bytes, bytes]  # to, data
 Withdrawal = tuple[int, bytes, bytes, int, int, bytes]
@@ -169,8 +169,7 @@ def event(name: str, contract: str) -> bytes:
 
 
 def _data(name: str, function: str, *values: Any) -> bytes:
-    entry = _artifact(name).functions[function]
-    return abi.selector(entry) + abi.encode(entry["inputs"], values)
+    return call_data(_KIND.get(name, name), function, *values)
 
 
 def _artifact(name: str) -> abi.Artifact:

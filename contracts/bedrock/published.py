@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from contracts import abi
 
@@ -41,3 +42,14 @@ def predeploys() -> Mapping[str, Predeploy]:
         name: Predeploy(name, bytes.fromhex(entry["address"][2:]), bytes.fromhex(entry["code"][2:]))
         for name, entry in accounts.items()
     }
+
+
+def creation(name: str, *values: Any) -> bytes:
+    """The data of the transaction that makes the contract; values by the constructor's order."""
+    published = artifact(name)
+    return published.bytecode + abi.encode(published.constructor, values)
+
+
+def call_data(name: str, function: str, *values: Any) -> bytes:
+    entry = artifact(name).functions[function]
+    return abi.selector(entry) + abi.encode(entry["inputs"], values)

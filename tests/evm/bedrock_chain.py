@@ -10,6 +10,7 @@ from contracts import abi
 from contracts.bedrock.deploy import BedrockSetup, addresses, batch_inbox, steps
 from contracts.bedrock.published import artifact
 from contracts.bindings import reason
+from contracts.deploy import Step, created
 from tests.evm.embedded import Log, Reverted
 
 with warnings.catch_warnings():
@@ -53,12 +54,15 @@ class Contracts:
     def call(self, name: str, function: str, *values: Any, sender: bytes = DEPLOYER) -> list[Log]:
         return self.execute(self.where[name], call_data(name, function, *values), sender)
 
-    def read(self, name: str, function: str, *values: Any) -> Any:
-        data = call_data(name, function, *values)
-        done = self.env.execute_code(to_address=_address(self.where[name]), data=data, gas=GAS_MAX)
+    def ask(self, to: bytes, data: bytes) -> bytes:
+        done = self.env.execute_code(to_address=_address(to), data=data, gas=GAS_MAX)
         if done.is_error:
             raise Reverted(reason(done.output))
-        found = abi.decode(_artifact(name).functions[function]["outputs"], done.output)
+        return bytes(done.output)
+
+    def read(self, name: str, function: str, *values: Any) -> Any:
+        answer = self.ask(self.where[name], call_data(name, function, *values))
+        found = abi.decode(_artifact(name).functions[function]["outputs"], answer)
         return found[0] if len(found) == 1 else tuple(found)
 
 
@@ -81,23 +85,24 @@ class L1(Contracts):
         )
         self.where = addresses(self.setup)
         self.gas_of = dict[str, int]()
-        self._deploy()
+        self.run(steps(self.setup))
 
-    def _deploy(self) -> None:
-        from contracts.deploy import created
-
-        for nonce, step in enumerate(steps(self.setup)):
+    def run(self, todo: Sequence[Step], nonce: int = 0) -> None:
+        """The deployer's transactions, from his nonce on."""
+        for at, step in enumerate(todo, nonce):
             if step.to is not None:
                 self.execute(step.to, step.data, DEPLOYER)
-                self.gas_of[step.what] = self.gas
-                continue
-            at = _address(created(DEPLOYER, nonce))
-            _, done = self.env.deploy(
-                sender=_address(DEPLOYER), bytecode=step.data, gas=GAS_MAX, override_address=at
-            )
-            if done.is_error:
-                raise Reverted(reason(done.output))
-            self.gas_of[step.what] = done.get_gas_used()
+            else:
+                self._create(step.data, created(DEPLOYER, at))
+            self.gas_of[step.what] = self.gas
+
+    def _create(self, data: bytes, at: bytes) -> None:
+        _, done = self.env.deploy(
+            sender=_address(DEPLOYER), bytecode=data, gas=GAS_MAX, override_address=_address(at)
+        )
+        self.gas = done.get_gas_used()
+        if done.is_error:
+            raise Reverted(reason(done.output))
 
 
 class L2(Contracts):
