@@ -29,7 +29,7 @@ GAP_SECONDS: Final = 4.0  # between two looks for a gap
 ATTEMPTS_MAX: Final = 3  # peers asked for one block
 ROOT_BYTES: Final = 32
 # SystemConfig.sol: UNSAFE_BLOCK_SIGNER_SLOT
-UNSAFE_SIGNER_SLOT: Final = int.from_bytes(keccak(b"systemconfig.unsafeblocksigner"), "big") - 1
+UNSAFE_SIGNER_SLOT: Final = int.from_bytes(keccak(b"systemconfig.unsafeblocksigner"), "big")
 RULINGS: Final = {
     gossip_rules.Ruling.ACCEPT: Ruling.ACCEPT,
     gossip_rules.Ruling.IGNORE: Ruling.IGNORE,
