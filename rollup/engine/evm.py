@@ -5,16 +5,17 @@ from collections.abc import Mapping
 from itertools import repeat
 from typing import Any, Final
 
+from eth._utils.address import generate_contract_address
 from eth.exceptions import Halt
 from eth.vm.forks.cancun.computation import CancunComputation
 from eth.vm.forks.cancun.state import CancunState, CancunTransactionExecutor
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState, PragueTransactionExecutor
 from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
-from eth.vm.logic.invalid import InvalidOpcode
+from eth.vm.message import Message
 
 from protocol.errors import Refused
-from rollup.engine import precompiles
+from rollup.engine import opcodes, precompiles
 from rollup.engine.accounts import Accounts
 from rollup.engine.op import (
     BASE_FEE_VAULT,
@@ -52,8 +53,7 @@ class _Computation:
     table: tuple[Any, ...]
 
     def __init_subclass__(cls) -> None:
-        opcodes = cls.opcodes  # type: ignore[attr-defined]
-        cls.table = tuple(opcodes.get(n) or InvalidOpcode(n) for n in range(256))
+        cls.table = opcodes.table(cls.opcodes)  # type: ignore[attr-defined]
 
     @classmethod
     def apply_computation(
@@ -87,7 +87,7 @@ def _run(computation: Any, table: tuple[Any, ...], deadline: float | None) -> No
             for _ in repeat(None, STEPS_BETWEEN_CLOCKS):
                 counter = code.program_counter
                 code.program_counter = counter + 1
-                table[raw[counter] if counter < size else STOP](computation=computation)
+                table[raw[counter] if counter < size else STOP](computation)
             if deadline is not None and time.monotonic() > deadline:
                 raise OutOfTime("the transaction takes longer than a block may wait for it")
     except Halt:
@@ -103,18 +103,51 @@ def _afford(message: Any, deadline: float | None) -> None:
 
 
 class _Execution:
-    """An executor that takes what `check` let through, and keeps the gas spent for the receipt."""
+    """An executor of what `check` let through; it keeps the gas spent for the receipt.
+
+    `build_evm_message` and `finalize_computation` are py-evm's without the sentences that it makes
+    for a log nobody reads.
+    """
 
     vm_state: Any
     calculate_gas_refund: Any
     calc_data_floor_gas: Any
+    calc_message_refund: Any
+    get_code_at_address: Any
 
     def validate_transaction(self, transaction: Any) -> None:
         pass
 
+    def build_evm_message(self, transaction: Any) -> Any:
+        state, sender = self.vm_state, transaction.sender
+        state.charge(transaction)
+        state.give(sender, -transaction.gas * state.get_gas_price(transaction))
+        nonce = state.get_nonce(sender)
+        state.set_nonce(sender, nonce + 1)
+        refund = self.calc_message_refund(transaction)
+        creates = not transaction.to
+        if creates:
+            created = generate_contract_address(sender, nonce)
+            code, delegate = transaction.data, None
+        else:
+            created = None
+            code, delegate = self.get_code_at_address(transaction.to)
+        new_message: Any = Message
+        return new_message(
+            gas=transaction.gas - transaction.intrinsic_gas,
+            to=transaction.to,
+            sender=sender,
+            value=transaction.value,
+            data=b"" if creates else transaction.data,
+            code=code,
+            create_address=created,
+            refund=refund,
+            is_delegation=delegate is not None,
+        )
+
     def finalize_computation(self, transaction: Any, computation: Any) -> Any:
-        """Gas back to the sender, tips to the coinbase (a deposit touches it not), and what the
-        transaction left empty or destroyed goes."""
+        """Gas back to the sender, fees to their vaults, and what the transaction left empty or
+        destroyed goes; a deposit does not touch the coinbase."""
         state = self.vm_state
         used = transaction.gas - computation.get_gas_remaining()
         refund = self.calculate_gas_refund(computation, used)
@@ -125,37 +158,12 @@ class _Execution:
         touched = collect_touched_accounts(computation)
         if transaction.type_id == DEPOSIT:
             touched.discard(state.coinbase)
-        else:
-            state.give(state.coinbase, spent * state.get_tip(transaction))
+        state.settle(transaction, spent)
         for account in computation.get_accounts_for_deletion():
             state.delete_account(account)
         for account in touched:
             if state.account_exists(account) and state.account_is_empty(account):
                 state.delete_account(account)
-        return computation
-
-
-class _OptimismExecution(_Execution):
-    """Takes the data and operator fees before, pays the vaults after; deposits pay nothing."""
-
-    def build_evm_message(self, transaction: Any) -> Any:
-        state = self.vm_state
-        if transaction.raw and transaction.type_id != DEPOSIT:  # a simulated call has no bytes
-            fee = state.fees().l1_fee(transaction.raw)
-            state.l1_fee = fee
-            state.delta_balance(transaction.sender, -fee - state.operator_fee(transaction.gas))
-        return super().build_evm_message(transaction)  # type: ignore[misc]
-
-    def finalize_computation(self, transaction: Any, computation: Any) -> Any:
-        computation = super().finalize_computation(transaction, computation)
-        state = self.vm_state
-        if transaction.raw and transaction.type_id != DEPOSIT:
-            spent = computation.gas_spent
-            fee = state.operator_fee(spent)
-            state.give(transaction.sender, state.operator_fee(transaction.gas) - fee)
-            state.give(BASE_FEE_VAULT, spent * state.base_fee)
-            state.give(L1_FEE_VAULT, state.l1_fee)
-            state.give(OPERATOR_FEE_VAULT, fee)
         return computation
 
 
@@ -165,7 +173,10 @@ class _Plain:
     account_db_class: Any = Accounts
     deadline: float | None = None
     l1_fee: int = 0
+    fork: Fork
     _account_db: Any
+    execution_context: Any
+    get_tip: Any
 
     def set_system_contracts(self) -> None:
         """py-evm would write them itself; here they stand in the genesis or nowhere."""
@@ -194,6 +205,26 @@ class _Plain:
     def clear_transient_storage(self) -> None:
         self._account_db.clear_transient()
 
+    def charge(self, transaction: Any) -> None:
+        """Take what a transaction costs beside its gas."""
+
+    def settle(self, transaction: Any, spent: int) -> None:
+        """Pay out what the gas spent is worth."""
+        self.give(self.execution_context.coinbase, spent * self.get_tip(transaction))
+
+    def transfer(self, transaction: Any) -> int:
+        """A payment to an account without code, exactly as messages would do it; its gas."""
+        cancun = self.fork == Fork.HOLOCENE
+        spent = transaction.gas_least_cancun if cancun else transaction.gas_least
+        sender, accounts = transaction.sender, self._account_db
+        self.charge(transaction)
+        accounts.increment_nonce(sender)
+        price = self.get_gas_price(transaction)  # type: ignore[attr-defined]
+        self.give(sender, -spent * price - transaction.value)
+        self.give(transaction.to, transaction.value)
+        self.settle(transaction, spent)
+        return int(spent)
+
     def give(self, address: bytes, amount: int) -> None:
         """As a transfer of nothing touches no account, which could be empty."""
         if amount:
@@ -201,8 +232,11 @@ class _Plain:
 
 
 class _Optimism(_Plain):
-    fork: Fork
+    """Takes the data and operator fees before, pays the vaults after; deposits pay nothing, and so
+    do simulated calls, which have no bytes."""
+
     _fees: FeeParameters | None = None
+    _sized: tuple[bytes, int] = (b"", 0)
 
     def fees(self) -> FeeParameters:
         """Read once in a block: after the deposits, which come first, nothing changes them."""
@@ -210,10 +244,32 @@ class _Optimism(_Plain):
             self._fees = FeeParameters.read(self, operator=self.fork >= Fork.ISTHMUS)
         return self._fees
 
+    def l1_fee_of(self, raw: bytes) -> int:
+        """Asked for twice in a row: when a transaction is checked, and when it pays."""
+        if self._sized[0] != raw:
+            self._sized = raw, self.fees().l1_fee(raw)
+        return self._sized[1]
+
     def operator_fee(self, gas: int) -> int:
         if self.fork < Fork.ISTHMUS:
             return 0
         return self.fees().operator_fee(gas, jovian=self.fork >= Fork.JOVIAN)
+
+    def charge(self, transaction: Any) -> None:
+        if transaction.raw and transaction.type_id != DEPOSIT:
+            self.l1_fee = self.l1_fee_of(transaction.raw)
+            self.give(transaction.sender, -self.l1_fee - self.operator_fee(transaction.gas))
+
+    def settle(self, transaction: Any, spent: int) -> None:
+        if transaction.type_id == DEPOSIT:
+            return
+        super().settle(transaction, spent)
+        if transaction.raw:
+            fee = self.operator_fee(spent)
+            self.give(transaction.sender, self.operator_fee(transaction.gas) - fee)
+            self.give(BASE_FEE_VAULT, spent * self.execution_context.base_fee_per_gas)
+            self.give(L1_FEE_VAULT, self.l1_fee)
+            self.give(OPERATOR_FEE_VAULT, fee)
 
 
 class _PlainComputation(_Computation, PragueComputation):
@@ -238,22 +294,18 @@ class _JovianComputation(_Computation, PragueComputation):
     )
 
 
-class _PlainExecutor(_Execution, PragueTransactionExecutor):
+class _CancunExecutor(_Execution, CancunTransactionExecutor):
     pass
 
 
-class _CancunExecutor(_OptimismExecution, CancunTransactionExecutor):
-    pass
-
-
-class _PragueExecutor(_OptimismExecution, PragueTransactionExecutor):
+class _PragueExecutor(_Execution, PragueTransactionExecutor):
     pass
 
 
 class PlainState(_Plain, PragueState):
     fork = Fork.PRAGUE
     computation_class = _PlainComputation
-    transaction_executor_class = _PlainExecutor
+    transaction_executor_class = _PragueExecutor
 
 
 class HoloceneState(_Optimism, CancunState):

@@ -11,6 +11,7 @@ from eth_typing import Address
 
 from protocol.errors import Refused
 from rollup.codec.header import next_base_fee
+from rollup.engine.accounts import EMPTY_CODE
 from rollup.engine.evm import STATES, OutOfTime, State
 from rollup.engine.genesis import Genesis
 from rollup.engine.kv import Reads, StateOverlay
@@ -164,11 +165,13 @@ def rollup_cost(state: State, transaction: Transaction) -> int:
     """What OP Stack takes beside gas at most, in wei."""
     if state.fork == Fork.PRAGUE or not transaction.raw:
         return 0
-    return int(state.fees().l1_fee(transaction.raw) + state.operator_fee(transaction.gas))
+    return int(state.l1_fee_of(transaction.raw) + state.operator_fee(transaction.gas))
 
 
 def apply(state: State, transaction: Transaction | Deposit) -> Outcome:
     """Execute what `check` let through (or a simulated call whose fees are zero)."""
+    if transaction.to and transaction.type_id != SET_CODE and _is_plain(state, transaction.to):
+        return _transfer(state, transaction)
     created = b""
     nonce = state.get_nonce(transaction.sender)
     if not transaction.to:
@@ -194,6 +197,20 @@ def apply(state: State, transaction: Transaction | Deposit) -> Outcome:
         created,
         state.l1_fee,
     )
+
+
+def _is_plain(state: State, address: bytes) -> bool:
+    """Whether nothing runs at `address`."""
+    if address in state.computation_class.get_precompiles():
+        return False
+    return bool(state.get_code_hash(address) == EMPTY_CODE)
+
+
+def _transfer(state: State, transaction: Transaction | Deposit) -> Outcome:
+    state.l1_fee = 0
+    spent = state.transfer(transaction)
+    state.lock_changes()
+    return Outcome(1, spent, (), b"", None, False, b"", state.l1_fee)
 
 
 def apply_deposit(state: State, deposit: Deposit) -> Outcome:

@@ -211,7 +211,7 @@ def test_a_block_its_state_and_the_head_are_one_batch(
 ) -> None:
     """Whatever the moment of death, the disk holds all of a block or nothing of it."""
     batches: list[dict[bytes, bytes | None]] = []
-    store = chain._store
+    store = chain.store
     monkeypatch.setattr(store, "write", lambda puts: batches.append(dict(puts)))
     pool = Mempool()
     pool.add(decode(signed(2, 0, 5, b"", b"\x99" * 20), CHAIN_ID), 0)
