@@ -315,7 +315,8 @@ def test_what_is_held_of_l1_is_bounded_by_the_window() -> None:
     frames = channel([bytes(5000)], b"a", size=1, algorithm="zlib")
     for number in range(80):
         sent = [post(frames[number // 20])] if number % 20 == 0 else []
-        chain.append(l1_child(chain[-1], 12, sent, [deposit_log(0)]))
+        logs = [deposit_log(0), deposit_log(1, address=b"\x77" * 20)]
+        chain.append(l1_child(chain[-1], 12, sent, logs))
     node = Node(config, chain)
 
     node.run()
@@ -326,4 +327,5 @@ def test_what_is_held_of_l1_is_bounded_by_the_window() -> None:
     held = node.pipeline._l1._epochs
     assert len(held) <= 5
     assert all(not epoch.block.transactions for epoch in held.values())
+    assert all(epoch.block.logs == (deposit_log(0),) for epoch in held.values())
     assert stage._previous._previous._channel is None
