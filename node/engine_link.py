@@ -1,4 +1,4 @@
-"""The Engine API of the engine that runs now: the embedded one moves to a new port at each start."""
+"""The Engine API of the engine that runs now: the embedded one has a new port at each start."""
 
 import base64
 import hashlib

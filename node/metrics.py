@@ -1,6 +1,6 @@
 """What Prometheus may know of this node: a registry of our own, each metric named once here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -16,6 +16,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._counts: list[tuple[Gauge, Mapping[str, int]]] = []
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"openledger_{name}", text, labels, registry=self.registry)
@@ -42,6 +43,11 @@ class Metrics:
         )
         self.answers = counter("answers", "Answers served, by how they ended", "outcome")
         self.earned_wei = counter("earned_wei", "Fees and rewards received, in wei", "role")
+        self.l2_head = gauge("l2_block", "Number of the L2 block at each head", "head")
+        self.l1_head = gauge("l1_block", "Number of the L1 block: newest, final, derived", "head")
+        self.derivation = gauge("derivation", "Blocks derived, starts over, gossip queued", "what")
+        self.batcher = gauge("batcher", "Channels, blocks and bytes posted; what waits", "what")
+        self.gossip = gauge("p2p_events", "What happened in the p2p network, how often", "event")
         self.requests = counter("http_requests", "HTTP requests", "method", "code")
         self.request_seconds = Histogram(
             "openledger_http_request_seconds",
@@ -54,6 +60,10 @@ class Metrics:
         """Let `gauge` ask for its value at each scrape; for what is cheap to know."""
         gauge.set_function(value)
 
+    def watch_counts(self, gauge: Gauge, counts: Mapping[str, int]) -> None:
+        """Let `gauge` show every count at each scrape, also those that are new by then."""
+        self._counts.append((gauge, counts))
+
     def on_duty(self, state: State) -> None:
         """For `Supervisor.on_change`."""
         self.duty_up.labels(state.name).set(state.good)
@@ -63,4 +73,7 @@ class Metrics:
             self.chain_resets.inc()
 
     def text(self) -> bytes:
+        for gauge, counts in self._counts:
+            for name, count in counts.items():
+                gauge.labels(name).set(count)
         return generate_latest(self.registry)

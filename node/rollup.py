@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx
 import trio
@@ -24,6 +25,7 @@ from node.exits import WrongSettings
 from node.http import optimism
 from node.http.da import routes as da_routes
 from node.keystore import LocalSigner
+from node.metrics import Metrics
 from node.store import Records
 from node.supervisor import Duty
 from p2p.network import Network as P2PNetwork
@@ -68,6 +70,7 @@ class RollupNode:
     clock: SystemClock = field(default_factory=SystemClock)
     unsafe_signer: bytes | None = None  # who signs the blocks of gossip, as L1 says
     problems: list[Callable[[], str | None]] = field(default_factory=list)
+    batcher: Batcher | None = None
 
     def __post_init__(self) -> None:
         self.sequences = "sequencer" in self.settings.roles
@@ -108,6 +111,29 @@ class RollupNode:
         if self.settings.sequencer.serve_da:
             served += da_routes(self.store.namespace(DA), "/da")
         return served
+
+    def watch(self, metrics: Metrics) -> None:
+        """Let the gauges ask the driver."""
+        for head in ("unsafe", "safe", "finalized"):
+            metrics.watch(metrics.l2_head.labels(head), partial(self._l2_height, head))
+        for head in ("latest", "finalized", "current"):
+            metrics.watch(metrics.l1_head.labels(head), partial(self._l1_height, head))
+        watch, driver = self.driver.watch, self.driver
+        metrics.watch(metrics.derivation.labels("derived"), lambda: watch.derived)
+        metrics.watch(metrics.derivation.labels("resets"), lambda: watch.resets)
+        metrics.watch(metrics.derivation.labels("queued"), lambda: driver.queued)
+        if self.batcher is not None:
+            tally = self.batcher.tally
+            for what in ("channels", "blocks", "bytes", "lost", "failovers", "waiting"):
+                metrics.watch(metrics.batcher.labels(what), partial(getattr, tally, what))
+
+    def _l2_height(self, head: str) -> float:
+        chain = self.driver.chain
+        return float(getattr(chain.heads, head).number) if chain.known else 0.0
+
+    def _l1_height(self, head: str) -> float:
+        ref = getattr(self.driver.l1_view, head)
+        return 0.0 if ref is None else float(ref.number)
 
     def trouble(self) -> list[str]:
         return [problem for ask in self.problems if (problem := ask()) is not None]
@@ -153,7 +179,7 @@ class RollupNode:
             publish=self.exchange.publish,
             confirmations=self.table.l1_confirmations,
         )
-        batcher = Batcher(
+        self.batcher = batcher = Batcher(
             config=self.config,
             driver=self.driver,
             engine=self.engine,

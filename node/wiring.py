@@ -165,6 +165,7 @@ class Node:
         if self.rollup is not None:
             duties += self.rollup.duties(network, self.compute)
             self.routes += self.rollup.routes()
+            self.rollup.watch(self.metrics)
             self.trouble.append(self.rollup.trouble)
         supervisor = Supervisor(duties, self.chain.rebuild, self.metrics.on_duty)
         situation = Situation(
@@ -256,6 +257,7 @@ class Node:
         metrics = self.metrics
         metrics.watch(metrics.peers, lambda: len(network.peers.connected()))
         metrics.watch(metrics.store_bytes, self.store.size)
+        metrics.watch_counts(metrics.gossip, network.standing.counts)
         for state in ("waiting", "in_flight"):
             gauge = metrics.intents.labels(state)
             gauge.set_function(functools.partial(self._intents, state))

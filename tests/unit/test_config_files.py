@@ -25,7 +25,7 @@ def test_prometheus_accepts_its_files() -> None:
     )
 
     assert checked.returncode == 0, checked.stderr
-    assert "8 rules found" in checked.stdout + checked.stderr
+    assert "10 rules found" in checked.stdout + checked.stderr
 
 
 def test_alerts_watch_metrics_that_exist() -> None:
