@@ -15,7 +15,8 @@ from rollup.engine.values import EMPTY_TRIE
 SLOTS_MAX: Final = 1_024
 EMPTY_CODE: Final = keccak(b"")
 NODE_HASHED_BYTES: Final = 32
-"""A node of fewer bytes stands inside its parent and is not a proof element of its own."""
+"""A node of fewer bytes stands inside its parent and is not a proof element of its own; a root
+never has as few, since it holds a hashed key or two hashes."""
 
 
 def read_slot(value: Any) -> int:
@@ -82,5 +83,5 @@ def _open(nodes: Mapping[bytes, bytes], root: bytes, key: bytes) -> tuple[bytes,
         value = bytes(trie[path])
     except KeyError as error:
         raise StateRootNotFound(f"a node under {root.hex()} is missing") from error
-    kept = [node for i, node in enumerate(encoded) if i == 0 or len(node) >= NODE_HASHED_BYTES]
+    kept = [node for node in encoded if len(node) >= NODE_HASHED_BYTES]
     return value, [hexadecimal(node) for node in kept]

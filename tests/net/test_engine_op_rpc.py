@@ -9,9 +9,12 @@ import rlp
 from eth_hash.auto import keccak
 
 from rollup.codec import fees
+from rollup.codec.l1_info import L1Info
 from rollup.codec.trie import trie_root
 from rollup.engine import jwt
 from rollup.engine.errors import Failure
+from rollup.engine.op_fields import L1Costs
+from rollup.engine.values import Receipt
 from tests.net.op_served import SECRET, attributes_deposit, op_served
 from tests.unit.optimism_world import (
     BASE_FEE,
@@ -109,7 +112,45 @@ async def test_the_pool_counts_the_fees_of_the_chain(tmp_path: Path) -> None:
             await one.call("eth_sendRawTransaction", "0x" + dear.hex())
         with pytest.raises(Failure, match="type 126 not supported"):
             await one.call("eth_sendRawTransaction", "0x" + deposit(1, mint=ETHER).hex())
-        await one.call("eth_sendRawTransaction", "0x" + signed(0, value=rest - 2 * fee).hex())
+        whole = {"value": rest - 2 * fee}
+        await one.call("eth_sendRawTransaction", "0x" + signed(0, **whole).hex())
+        with pytest.raises(Failure, match="insufficient funds"):
+            await one.call("eth_sendRawTransaction", "0x" + signed(1).hex())
+        # what it replaces is not paid as well
+        instead = signed(0, maxFeePerGas=4 * 10**9, maxPriorityFeePerGas=2 * 10**9)
+        await one.call("eth_sendRawTransaction", "0x" + instead.hex())
+
+
+async def test_fees_of_the_chain_add_up_over_what_waits(tmp_path: Path) -> None:
+    """The second is covered with all of its own costs, not with the first one's L1 fee too."""
+    async with op_served(tmp_path) as one:
+        chain, rest = one.node.chain, one.node.balance(RICH_ADDRESS)
+        first, second = signed(0), signed(1)
+        fee = chain.l1_cost(chain.head.header, second, 21_000)
+        await one.call("eth_sendRawTransaction", "0x" + first.hex())
+        left = rest - 2 * 21_000 * 3 * 10**9 - 1 - fee  # of the first, and of the second its gas
+
+        dear = signed(1, value=left - fee // 2)
+        with pytest.raises(Failure, match="insufficient funds"):
+            await one.call("eth_sendRawTransaction", "0x" + dear.hex())
+        await one.call("eth_sendRawTransaction", "0x" + signed(1, value=left - 2 * fee).hex())
+
+
+@pytest.mark.parametrize(("scalar", "constant"), [(0, 0), (5, 0), (0, 5)])
+def test_operator_fees_are_shown_unless_there_are_none(scalar: int, constant: int) -> None:
+    """As op-geth: either of them brings both."""
+    info = L1Info(
+        *("isthmus", 1, 1, 1, b"\x11" * 32, 0, b"\x22" * 20),
+        operator_fee_scalar=scalar,
+        operator_fee_constant=constant,
+    )
+    shown = L1Costs(info).fields(signed(0), Receipt(1, 21_000, 21_000, (), b""))
+
+    assert (
+        ("operatorFeeScalar" in shown)
+        == ("operatorFeeConstant" in shown)
+        == bool(scalar or constant)
+    )
 
 
 async def test_raw_blocks_hash_to_what_they_are(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ from tests.net.engine_served import Served, served
 # CALLDATALOAD(0) is stored at slot CALLDATALOAD(32)
 STORES = bytes.fromhex("5f3560203555")
 INITCODE = bytes([0x65]) + STORES + bytes.fromhex("5f526006601af3")
+# Slots whose hashes share their first 8 digits: their leaves are so short that they stand inside of
+# the branch above them, and are no elements of a proof.
+NEAR = (40_364, 105_566)
 ABSENT = "0x" + "77" * 20
 
 
@@ -114,6 +117,22 @@ async def test_what_is_asked_is_bounded(tmp_path: Path) -> None:
         for keys in ("0x0", [7.5], [None], ["0x" + "00" * 33], ["0x0"] * (proofs.SLOTS_MAX + 1)):
             with pytest.raises(Failure, match="invalid argument"):
                 await one.call("eth_getProof", ABSENT, keys, "latest")
+
+
+def test_short_nodes_stand_inside_their_parents(tmp_path: Path) -> None:
+    """As geth gives proofs; elements that hash to nothing on the path would be refused."""
+    store = KeyValues(tmp_path)
+    holder = b"\x33" * 20
+    alloc: dict[Any, Any] = {holder: {"balance": 1, "storage": dict.fromkeys(NEAR, 7)}}
+    try:
+        chain = Chain(store, parse(genesis(CHAIN_ID, alloc, START)))
+        root = chain.head.header.state_root
+        proof = proofs.prove(chain.trie_nodes, root, holder, [hex(slot) for slot in NEAR])
+    finally:
+        store.close()
+
+    check(proof, root)
+    assert [len(each["proof"]) for each in proof["storageProof"]] == [2, 2]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

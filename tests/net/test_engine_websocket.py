@@ -18,7 +18,7 @@ from trio_websocket import (
 from web3 import AsyncWeb3, WebSocketProvider
 
 from rollup.engine import feed, websocket
-from rollup.engine.subscriptions import SUBSCRIPTIONS_MAX
+from rollup.engine.subscriptions import SUBSCRIPTIONS_MAX, Subscriptions
 from tests.net.engine_process import engine
 from tests.net.engine_served import Served, served
 
@@ -139,6 +139,16 @@ async def test_calls_and_subscriptions_are_bounded(tmp_path: Path) -> None:
     assert deep == -32700
     assert closed.value.reason is not None
     assert closed.value.reason.code == websocket.TOO_LARGE
+
+
+def test_nothing_comes_before_its_subscription_is_known() -> None:
+    """An event between the call and its answer would carry an identity that nobody knows."""
+    subscriptions, event = Subscriptions(), feed.Arrived(bytes(32))
+    subscriptions.open("newPendingTransactions")
+
+    assert list(subscriptions.messages(event)) == []
+    subscriptions.announce()
+    assert len(list(subscriptions.messages(event))) == 1
 
 
 async def test_over_http_nothing_is_subscribed(tmp_path: Path) -> None:

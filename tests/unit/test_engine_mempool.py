@@ -72,6 +72,14 @@ def test_bytes_are_bounded_for_each_sender_and_for_all(monkeypatch: pytest.Monke
     assert len(pool) == 4
     pool.add(waiting(3, 0, 115, size=300), 0)
     assert [tx.nonce for tx in pool.queue(bytes([1]) * 20)] == [0, 1]
+    monkeypatch.setattr(mempool, "VICTIMS_MAX", 1)
+    with pytest.raises(Refused, match="txpool is full"):
+        pool.add(waiting(4, 0, 900, size=600), 0)  # would drive out two
+    pool.settle({bytes([1]) * 20: 2, bytes([2]) * 20: 1}, ())
+    pool.add(waiting(4, 0, 100, size=600), 0)  # what left has freed its bytes
+    pool.settle({bytes([4]) * 20: 1}, ())
+    pool.add(waiting(2, 0, 200, size=300), 0)
+    pool.add(waiting(1, 5, 100, size=200), 2)
     with pytest.raises(Refused, match="txpool is full"):
         pool.add(waiting(2, 0, 900, size=700), 0)  # its own old one gives way, but not enough
 
