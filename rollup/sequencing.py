@@ -9,7 +9,7 @@ import trio
 from protocol.errors import Malformed, Reset, Temporary
 from rollup.codec.config import FORKS, RollupConfig
 from rollup.codec.payload import PayloadAttributes, PayloadEnvelope
-from rollup.codec.refs import L1BlockRef, L2BlockRef
+from rollup.codec.refs import L1Block, L1BlockRef, L2BlockRef
 from rollup.codec.system_config import SystemConfig
 from rollup.derive.attributes import build_attributes
 from rollup.driver import Driver
@@ -81,6 +81,7 @@ class Sequencing:
         self._on_block = on_block
         self._ready = False
         self._bare = False  # the next block without the pool: the last one came out invalid
+        self._epoch: L1Block | None = None  # the origin of the last block
         self._system_config: tuple[bytes, SystemConfig] = (b"", config.genesis.system_config)
 
     async def run(self) -> NoReturn:
@@ -154,16 +155,31 @@ class Sequencing:
         return found.hash == ref.l1_origin.hash
 
     async def _attributes(self, parent: L2BlockRef) -> PayloadAttributes:
-        origin = await self._origin(parent)
+        epoch = await self._next_epoch(parent)
         system_config = await self._system_config_of(parent)
-        epoch = await self._l1.block(origin.hash)
         attributes = build_attributes(self._config, system_config, parent, epoch)
         closed = (
             self._bare
-            or is_drifted(self._config, origin, attributes.timestamp)
+            or is_drifted(self._config, epoch.ref, attributes.timestamp)
             or any(self._config.is_activation(fork, attributes.timestamp) for fork in FORKS)
         )
         return replace(attributes, no_tx_pool=closed)
+
+    async def _next_epoch(self, parent: L2BlockRef) -> L1Block:
+        """The L1 origin of the next block. While L1 is not reached, the last one goes on."""
+        time = parent.time + self._config.block_time
+        last = self._epoch
+        try:
+            origin = await self._origin(parent)
+            if last is None or last.ref.hash != origin.hash:
+                last = self._epoch = await self._l1.block(origin.hash)
+            return last
+        except Temporary:
+            if last is None or last.ref.hash != parent.l1_origin.hash:
+                raise
+            if is_drifted(self._config, last.ref, time):
+                raise
+            return last
 
     async def _origin(self, parent: L2BlockRef) -> L1BlockRef:
         number = parent.l1_origin.number
