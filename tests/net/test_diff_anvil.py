@@ -10,11 +10,13 @@ import gzip
 import json
 import os
 import subprocess
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -76,14 +78,19 @@ def anvil(genesis: Any, folder: Path) -> Iterator[Anvil]:
         [str(ANVIL), *options, "--init", str(file)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
+    # Anvil tells of every transaction: nobody reads it, but a full pipe would stop it.
+    reader = Thread(target=deque, args=(process.stdout, 0), daemon=True)
     try:
         line = next(line for line in process.stdout if line.startswith("Listening on "))
+        reader.start()
         url = "http://" + line.removeprefix("Listening on ").strip()
         with httpx.Client(base_url=url, timeout=60) as client:
             yield Anvil(client)
     finally:
         process.kill()
         process.wait()
+        if reader.is_alive():
+            reader.join()
         process.stdout.close()
 
 
