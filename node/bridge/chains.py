@@ -11,7 +11,7 @@ from protocol.errors import Malformed, Temporary
 from rollup.codec.deposit import TRANSACTION_DEPOSITED, DepositTransaction, deposit_from_log
 from rollup.codec.output import MESSAGE_PASSED, Withdrawal, output_root, withdrawal_from_log
 from rollup.codec.refs import L1Log
-from rollup.codec.trie import verify_proof
+from rollup.codec.trie import spelled_out, verify_proof
 
 LOGS_MAX: Final = 10_000  # of one transaction
 PROOF_NODES_MAX: Final = 64
@@ -106,7 +106,9 @@ async def proof(
         )
     if verify_proof(storage_root, withdrawal.slot, nodes) != PRESENT:
         raise ChainTrouble(f"withdrawal 0x{withdrawal.hash.hex()} is not in block {output.block}")
-    return (bytes(32), state_root, storage_root, block_hash), nodes
+    # the portal wants to see nodes that eth_getProof leaves out because others hold them
+    spelled = spelled_out(storage_root, withdrawal.slot, nodes)
+    return (bytes(32), state_root, storage_root, block_hash), spelled
 
 
 def _storage(answer: Any) -> tuple[bytes, list[bytes]]:

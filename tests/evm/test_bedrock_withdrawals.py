@@ -17,7 +17,7 @@ from rollup.codec.output import (
     withdrawal_from_log,
 )
 from rollup.codec.refs import L1Log
-from rollup.codec.trie import secure_root
+from rollup.codec.trie import secure_root, spelled_out
 from tests.evm.bedrock_chain import CHALLENGER, DEPLOYER, L1, L2, PERIOD, PROPOSER, Raw
 from tests.evm.embedded import Reverted
 
@@ -180,6 +180,26 @@ def test_a_deleted_output_takes_its_proofs_along(crossing: Crossing) -> None:
     crossing.finalize()
 
     assert crossing.held(FRIEND) == AMOUNT
+
+
+def test_a_node_that_its_parent_holds_is_spelled_out(crossing: Crossing) -> None:
+    """eth_getProof leaves it out, the portal asks for it: a neighbour that shares 58 digits of the
+    path makes the last branch hold the withdrawal's leaf."""
+    path = keccak(crossing.withdrawal.slot)
+    neighbour = path[:29] + bytes(byte ^ 0xFF for byte in path[29:])
+    trie = HexaryTrie({})
+    for key in (path, neighbour, b"\x12" * 32, b"\x7f" * 32):
+        trie[key] = b"\x01"
+    bare = [rlp.encode(node) for node in trie.get_proof(path)]
+    bare = [node for node in bare if len(node) >= 32]
+    crossing.storage_root = trie.root_hash
+    propose(crossing.l1, output_root(STATE_ROOT, trie.root_hash, BLOCK_HASH), 8)
+    with pytest.raises(Reverted):
+        crossing.prove(nodes=bare, index=1)
+    spelled = spelled_out(trie.root_hash, crossing.withdrawal.slot, bare)
+    assert len(spelled) > len(bare)
+
+    crossing.prove(nodes=list(spelled), index=1)
 
 
 def test_only_the_proposer_proposes_what_has_happened(crossing: Crossing) -> None:
