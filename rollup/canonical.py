@@ -71,10 +71,13 @@ class Canonical:
             heads = self.heads
             if envelope.payload.parent_hash != heads.unsafe.hash:
                 raise Moved("the block does not follow the head any more")
+            try:
+                ref = ref_of(envelope, self._config)
+            except Malformed as error:
+                return str(error)
             status = _judged(await self.engine.new_payload(envelope))
             if status.status == INVALID:
                 return status.error or "invalid"
-            ref = ref_of(envelope, self._config)
             await self._move(ref, heads.safe, heads.finalized)
             heads.extend_unsafe(ref)
             return None

@@ -1,5 +1,6 @@
 """Whether a block that the engine has is the one that was derived from L1."""
 
+from protocol.errors import Malformed
 from rollup.codec.config import RollupConfig
 from rollup.codec.header import decode_extra
 from rollup.codec.payload import PayloadAttributes, PayloadEnvelope
@@ -50,9 +51,11 @@ def _extra_difference(
     elasticity = int.from_bytes(attributes.eip1559_params[4:], "big")
     if denominator == 0:  # never set on L1: the chain's own
         denominator, elasticity = config.eip1559(attributes.timestamp)
-    if decode_extra(extra) != (denominator, elasticity, attributes.min_base_fee):
-        return f"extra data {extra.hex()}"
-    return None
+    try:
+        same = decode_extra(extra) == (denominator, elasticity, attributes.min_base_fee)
+    except Malformed:
+        same = False
+    return None if same else f"extra data {extra.hex()}"
 
 
 def _shown(value: object) -> str:

@@ -78,7 +78,7 @@ async def test_so_do_the_parent_and_each_transaction() -> None:
 
 async def test_extra_data_are_compared_with_the_parameters() -> None:
     rig, attributes, envelope = await pair()
-    extra = encode_holocene_extra(251, 6)
-    other = replace(envelope, payload=replace(envelope.payload, extra_data=extra))
-
-    assert difference(rig.config, envelope.payload.parent_hash, attributes, other) is not None
+    parent = envelope.payload.parent_hash
+    for extra in (encode_holocene_extra(251, 6), b"", b"anything"):
+        other = replace(envelope, payload=replace(envelope.payload, extra_data=extra))
+        assert difference(rig.config, parent, attributes, other) is not None

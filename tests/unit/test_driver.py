@@ -104,6 +104,23 @@ async def test_an_invalid_block_of_gossip_is_dropped_and_the_next_good_one_taken
     assert rig.heads.unsafe == leader.heads.unsafe
 
 
+async def test_a_signed_block_without_l1s_attributes_is_invalid() -> None:
+    leader, out = await sequenced(1)
+    rig = await follower(leader)
+    payload = replace(out[0].payload, transactions=(l2_transaction(1),))
+    told: list[str] = []
+    rig.driver.watch.on_unsafe_invalid = lambda envelope, reason: told.append(reason)
+
+    await rig.driver.add_unsafe(replace(out[0], payload=payload))
+    await rig.driver.add_unsafe(
+        replace(out[0], payload=replace(payload, transactions=(), block_hash=b"\x01" * 32))
+    )
+    await rig.drive()
+
+    assert len(told) == 2
+    assert rig.heads.unsafe.number == 0
+
+
 async def post_by_hand(rig: Rig, blocks: list[OutBlock], parent: Any) -> None:
     """What a batcher sends, honest or not."""
     data = encode_channel(rig.config, ChannelPolicy(), parent, blocks)
