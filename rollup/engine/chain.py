@@ -71,6 +71,8 @@ class Chain:
         self.rules = genesis.rules
         self.blocks = Blocks(store)
         self.finality_depth = finality_depth
+        self.target = 0
+        """The highest number that whoever drives us spoke of and we could not follow; 0: none."""
         self._sealed: OrderedDict[bytes, Sealed] = OrderedDict()
         self._listeners: list[trio.MemorySendChannel[Block]] = []
         heads = self.blocks.heads()
@@ -184,6 +186,8 @@ class Chain:
         """Show readers heads that are on disk; belongs to the event loop."""
         come = (head,) if head.header.parent_hash == self.head.hash else ()
         self.head = head
+        if head.number >= self.target:
+            self.target = 0
         if self.optimism:
             self.safe, self.finalized = safe or self.safe, finalized or self.finalized
         else:  # the depth alone decides

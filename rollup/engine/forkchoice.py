@@ -109,6 +109,7 @@ class Forkchoice:
             return refused
         parent = chain.blocks.by_hash(header.parent_hash)
         if parent is None or not chain.has_state(parent.header):
+            chain.target = max(chain.target, header.number)
             return Status(SYNCING)
         sealed = chain.kept(header.hash)
         if sealed is None:

@@ -17,18 +17,20 @@ WORD_MASK: Final = 2**256 - 1
 WORD_BYTES: Final = 32
 STACK_MAX: Final = 1024
 BASE, VERY_LOW, LOW, MID, HIGH, JUMPDEST_GAS = 2, 3, 5, 8, 10, 1
-JUMPDEST, PUSH1, PUSH32 = 0x5B, 0x60, 0x7F
+JUMPDEST, PUSH1, PUSH32, SELFDESTRUCT = 0x5B, 0x60, 0x7F, 0xFF
 ANALYSES_MAX: Final = 512
 
 _analyses: dict[bytes, frozenset[int]] = {}
 
 
 def table(opcodes: Mapping[int, Any]) -> tuple[Operation, ...]:
-    """256 operations for a fork's opcodes; none of ours is one that the fork lacks."""
-    ours = {number: own for number, own in OPERATIONS.items() if number in opcodes}
-    return tuple(
-        ours.get(number) or opcodes.get(number) or InvalidOpcode(number) for number in range(256)
-    )
+    """256 operations for a fork's opcodes; none of ours is one that the fork lacks.
+
+    py-evm wraps SELFDESTRUCT to warn at every execution that it is deprecated: what is inside.
+    """
+    known = {number: OPERATIONS.get(number, theirs) for number, theirs in opcodes.items()}
+    known[SELFDESTRUCT] = getattr(known[SELFDESTRUCT], "__wrapped__", known[SELFDESTRUCT])
+    return tuple(known.get(number) or InvalidOpcode(number) for number in range(256))
 
 
 def jump_targets(code: bytes) -> frozenset[int]:

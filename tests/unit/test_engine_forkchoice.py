@@ -116,6 +116,9 @@ async def test_what_is_unknown_is_syncing(engine: Node) -> None:
     assert answer["status"] == "INVALID"  # it has another hash
     claimed = answer["validationError"].split()[-1]
     assert (await engine.new(orphan | {"blockHash": "0x" + claimed}))["status"] == "SYNCING"
+    assert engine.chain.target == 1
+    await engine.update(payload["blockHash"])
+    assert engine.chain.target == 0
 
 
 async def ask(method: Any, params: list[Any]) -> Any:
