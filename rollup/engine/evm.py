@@ -1,7 +1,7 @@
 """py-evm as this engine runs it: bounded in time, with OP Stack's fees where they apply."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import repeat
 from typing import Any, Final
 
@@ -71,14 +71,14 @@ class _Computation:
                 computation.contracts_created.append(message.storage_address)
             precompile = computation.precompiles.get(message.code_address)
             if precompile is None:
-                _run(computation, cls.table, state.deadline)
+                _run(computation, cls.table, state)
             elif not message.is_delegation:
-                _afford(message, state.deadline)
+                _afford(message, state)
                 precompile(computation)
         return computation
 
 
-def _run(computation: Any, table: tuple[Any, ...], deadline: float | None) -> None:
+def _run(computation: Any, table: tuple[Any, ...], state: State) -> None:
     code = computation.code
     raw: bytes = code._raw_code_bytes
     size = len(raw)
@@ -88,17 +88,17 @@ def _run(computation: Any, table: tuple[Any, ...], deadline: float | None) -> No
                 counter = code.program_counter
                 code.program_counter = counter + 1
                 table[raw[counter] if counter < size else STOP](computation)
-            if deadline is not None and time.monotonic() > deadline:
+            if state.deadline is not None and state.clock() > state.deadline:
                 raise OutOfTime("the transaction takes longer than a block may wait for it")
     except Halt:
         pass
 
 
-def _afford(message: Any, deadline: float | None) -> None:
-    if deadline is None:
+def _afford(message: Any, state: State) -> None:
+    if state.deadline is None:
         return
     seconds = SLOW_PRECOMPILES.get(message.code_address, 0.0) * len(message.data)
-    if time.monotonic() + seconds > deadline:
+    if state.clock() + seconds > state.deadline:
         raise OutOfTime("a precompiled contract takes longer than a block may wait for it")
 
 
@@ -168,8 +168,12 @@ class _Execution:
 
 
 class _Plain:
-    """A state for one block; `deadline` bounds each transaction (monotonic seconds), or is None."""
+    """A state for one block; `deadline` bounds what it executes, in seconds of `clock`, or is None.
 
+    The clock may be that of the thread, so that a busy machine makes no transaction too slow.
+    """
+
+    clock: Callable[[], float] = staticmethod(time.monotonic)
     account_db_class: Any = Accounts
     deadline: float | None = None
     l1_fee: int = 0
