@@ -71,6 +71,7 @@ class RollupNode:
     unsafe_signer: bytes | None = None  # who signs the blocks of gossip, as L1 says
     problems: list[Callable[[], str | None]] = field(default_factory=list)
     batcher: Batcher | None = None
+    serving: trio.Event = field(default_factory=trio.Event)  # the engine, for the first time
 
     def __post_init__(self) -> None:
         self.sequences = "sequencer" in self.settings.roles
@@ -100,6 +101,8 @@ class RollupNode:
         ]
         if self.table.engine_url is None:
             duties.append(Duty("engine", self._run_engine))
+        else:
+            self.serving.set()
         if self.sequences:
             duties += self._sequencer(compute)
         return duties
@@ -141,6 +144,7 @@ class RollupNode:
     async def _run_engine(self) -> None:
         def started(endpoints: Endpoints) -> None:
             self.link.connect(f"http://127.0.0.1:{endpoints.engine_port}")
+            self.serving.set()
             self.driver.wake()
 
         try:

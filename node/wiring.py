@@ -195,6 +195,8 @@ class Node:
 
     def _chain_duties(self, ports: Ports, membership: Membership) -> list[Duty]:
         async def follow() -> None:
+            if self.rollup is not None:
+                await self.rollup.serving.wait()
             progress = self.watchdog.expect("chain", within=PROGRESS_SECONDS)
             await self.chain.follow(progress)
 

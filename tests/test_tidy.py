@@ -105,6 +105,15 @@ def test_what_touches_the_world(path: Path) -> None:
     assert touched <= MAY_TOUCH[name.partition("/")[0]] | EXCEPTIONS.get(name, set())
 
 
+def test_formats_and_derivation_are_pure() -> None:
+    """Nothing that runs, waits or executes: what nodes agree on is a function of bytes."""
+    impure = WORLD | {"eth", "roles", "rollup.engine", "rollup.driver", "rollup.sources"}
+    for folder in ("rollup/codec", "rollup/derive"):
+        for path in sources(folder):
+            found = {n for n in imports(path) for w in impure if f"{n}.".startswith(f"{w}.")}
+            assert not found, path
+
+
 def test_no_exception_outlives_its_reason() -> None:
     for name, touched in EXCEPTIONS.items():
         assert touched <= {module.partition(".")[0] for module in imports(ROOT / name)}, name

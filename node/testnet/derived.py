@@ -1,12 +1,14 @@
 """Whether the nodes that derive the L2 by themselves have come to one chain."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import trio
 
 from contracts.rpc import connect, number
 from node.exits import ChainTrouble
-from node.testnet.stage import Stage
+from node.testnet.folder import Folder
+from node.testnet.processes import Processes
 from protocol.errors import Temporary
 
 AGREE_SECONDS = 120.0  # in which a node that was killed must have caught up
@@ -14,12 +16,14 @@ PAUSE_SECONDS = 1.0
 TAGS = ("latest", "safe", "finalized")
 
 
-async def compare(stage: Stage) -> list[dict[str, Any]]:
-    """The heads of each deriving node; `ChainTrouble` unless all have one block at the lowest
-    safe height, which lies above the genesis."""
-    folder = stage.folder
-    started = [name for name in folder.rpc_ports if name in stage.processes.children]
-    names = [name for name in started if folder.ports.get(name)]
+def deriving(folder: Folder, processes: Processes) -> list[str]:
+    """The nodes that have an engine of their own and were started."""
+    return [name for name in folder.ports if {name} <= folder.rpc_ports.keys() & processes.children]
+
+
+async def compare(folder: Folder, names: Sequence[str], above: int = 0) -> list[dict[str, Any]]:
+    """The heads of each deriving node; `ChainTrouble` unless all come to have one block at the
+    lowest safe height, and that lies above `above`."""
     with trio.move_on_after(AGREE_SECONDS):
         while True:
             try:
@@ -27,8 +31,8 @@ async def compare(stage: Stage) -> list[dict[str, Any]]:
                 lowest = min(row["safe"] for row in rows)
                 hashes = {await _hash(folder.rpc_of(name), lowest) for name in names}
             except Temporary:
-                hashes, lowest = set(), 0
-            if lowest and len(hashes) == 1:
+                hashes, lowest = set(), above
+            if lowest > above and len(hashes) == 1 and None not in hashes:
                 return [{**row, "common": lowest, "hash": hashes.copy().pop()} for row in rows]
             await trio.sleep(PAUSE_SECONDS)
     raise ChainTrouble(f"the deriving nodes {', '.join(names)} do not come to one chain")

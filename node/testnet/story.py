@@ -11,7 +11,7 @@ from node.http.payment import PAYER, RECEIPT, VOUCHER, read_receipt_header, writ
 from node.testnet.accounts import paid_rows
 from node.testnet.client import NodeRefused, as_operator
 from node.testnet.convictions import watch_lies
-from node.testnet.derived import compare
+from node.testnet.derived import compare, deriving
 from node.testnet.docstrings import COPYIST, heading
 from node.testnet.folder import LIAR, NodeSpec
 from node.testnet.show import open_
@@ -87,7 +87,7 @@ async def play(stage: Stage, *, adapter_steps: int) -> dict[str, Any]:
         f"withdrawn: {open_(int(withdrawn['amount']))} OPEN, {withdrawn['stage']}; proven there "
         f"against an output that covers L2 block {withdrawn['l2_block']}"
     )
-    chains = await compare(stage)
+    chains = await compare(stage.folder, deriving(stage.folder, stage.processes))
     show.chains(chains)
     return {"answers": answers, "lies": lies, **paid, "withdrawal": withdrawn, "chains": chains}
 
