@@ -112,6 +112,7 @@ class Methods:
 
 def _about(chain: Chain) -> dict[str, Method]:
     """What every client asks first. No peers: blocks come from the driver, who syncs."""
+    started = chain.head.number
     return {
         "web3_clientVersion": lambda: CLIENT,
         "web3_sha3": lambda value: hexadecimal(keccak(data(value))),
@@ -119,8 +120,18 @@ def _about(chain: Chain) -> dict[str, Method]:
         "net_listening": lambda: True,
         "net_peerCount": lambda: "0x0",
         "eth_chainId": lambda: hex(chain.genesis.chain_id),
-        "eth_syncing": lambda: False,
+        "eth_syncing": lambda: _syncing(chain, started),
     }
+
+
+def _syncing(chain: Chain, started: int) -> Any:
+    """Whether a later block is known of, whose parents the driver has not brought yet."""
+    if chain.target <= chain.head.number:
+        return False
+    heights = (started, chain.head.number, chain.target)
+    return dict(
+        zip(("startingBlock", "currentBlock", "highestBlock"), map(hex, heights), strict=True)
+    )
 
 
 def _bind(method: Method, params: list[Any]) -> None:

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 import rlp
+import trio
 from eth_hash.auto import keccak
+from web3 import Web3
 
 from rollup.codec import fees
 from rollup.codec.l1_info import L1Info
 from rollup.codec.trie import trie_root
 from rollup.engine import jwt
 from rollup.engine.errors import Failure
+from rollup.engine.op import MESSAGE_PASSER
 from rollup.engine.op_fields import L1Costs
 from rollup.engine.values import Receipt
 from tests.net.op_served import SECRET, attributes_deposit, op_served
@@ -153,6 +156,44 @@ def test_operator_fees_are_shown_unless_there_are_none(scalar: int, constant: in
     )
 
 
+async def test_a_small_tip_is_suggested_while_there_is_room(tmp_path: Path) -> None:
+    """In a full block the median of its tips, and a tenth; deposits pay none and do not count."""
+    burns = {"0x" + "ee" * 20: {"balance": "0x0", "code": "0xfe"}}
+    async with op_served(tmp_path, **burns) as one:
+        await one.call("eth_sendRawTransaction", "0x" + signed(0).hex())
+        await one.extend()
+        roomy = await one.call("eth_maxPriorityFeePerGas")
+        await one.call("eth_sendRawTransaction", "0x" + signed(1).hex())
+        await one.extend(deposit(9, to=b"\xee" * 20, gas=14_000_000))
+        full = await one.call("eth_maxPriorityFeePerGas")
+        history = await one.call("eth_feeHistory", "0x1", "latest", [0, 50, 100])
+
+    assert (int(roomy, 16), int(full, 16)) == (10**6, 11 * 10**8)
+    assert history["reward"] == [[hex(10**9)] * 3]
+
+
+async def test_web3_py_reads_an_op_chain(tmp_path: Path) -> None:
+    """Blocks with deposits, their receipts and proofs pass its formatters."""
+    async with op_served(tmp_path) as one:
+        await one.extend(deposit(900, sender=POOR, to=b"\x66" * 20, mint=7, value=3, gas=50_000))
+
+        def look() -> tuple[Any, Any, Any, Any]:
+            provider = Web3.HTTPProvider(f"http://127.0.0.1:{one.port}")
+            w3 = Web3(provider)
+            block = w3.eth.get_block("latest", full_transactions=True)
+            given: Any = block["transactions"][1]
+            receipt = w3.eth.get_transaction_receipt(given["hash"])
+            proof = w3.eth.get_proof(Web3.to_checksum_address(MESSAGE_PASSER), [1], "latest")
+            provider._request_session_manager.session_cache.clear()
+            return block, given, receipt, proof
+
+        block, given, receipt, proof = await trio.to_thread.run_sync(look)
+
+    assert (given["type"], given["value"], receipt["status"]) == (126, 3, 1)
+    assert block["withdrawalsRoot"] == proof["storageHash"]  # Isthmus
+    assert int.from_bytes(proof["storageProof"][0]["value"], "big") == 2
+
+
 async def test_raw_blocks_hash_to_what_they_are(tmp_path: Path) -> None:
     """Header, transactions and receipts, deposits among them."""
     async with op_served(tmp_path) as one:
@@ -194,6 +235,24 @@ async def test_tags_follow_the_three_heads(tmp_path: Path) -> None:
             await one.call("eth_getBalance", RICH.address, {"blockHash": "0x" + "00" * 32})
 
     assert list(numbers.values()) == ["0x0", "0x1", "0x2", "0x3", "0x3"]
+
+
+async def test_syncing_is_told_while_parents_are_missing(tmp_path: Path) -> None:
+    """A payload came whose parent did not: not in sync, until the head has reached it."""
+    async with op_served(tmp_path / "far") as far, op_served(tmp_path / "near") as near:
+        payloads = [await far.extend() for _ in range(3)]
+        assert await near.call("eth_syncing") is False
+
+        assert (await near.node.new(payloads[2]))["status"] == "SYNCING"
+        assert await near.call("eth_syncing") == {
+            "startingBlock": "0x0",
+            "currentBlock": "0x0",
+            "highestBlock": "0x3",
+        }
+        for payload in payloads:
+            assert (await near.node.new(payload))["status"] == "VALID"
+            await near.node.update(payload["blockHash"])
+        assert await near.call("eth_syncing") is False
 
 
 async def test_a_reorg_brings_transactions_back_and_tells_filters(tmp_path: Path) -> None:

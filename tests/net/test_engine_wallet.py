@@ -60,7 +60,7 @@ async def test_a_network_is_added_and_money_is_sent(tmp_path: Path) -> None:
         assert await wallet("eth_getCode", PAYEE, "latest") == "0x"  # a plain account?
         fees = await wallet("eth_feeHistory", "0x5", "latest", [10, 20, 30])
         assert len(fees["baseFeePerGas"]) == len(fees["reward"]) + 1
-        assert int(await wallet("eth_gasPrice"), 16) > int(block["baseFeePerGas"], 16)
+        assert int(await wallet("eth_gasPrice"), 16) > int(fees["baseFeePerGas"][-1], 16)
         tip = int(await wallet("eth_maxPriorityFeePerGas"), 16)
         draft = {"from": me, "to": PAYEE, "value": "0x1", "data": "0x", "type": "0x2"}
         fee = int(fees["baseFeePerGas"][-1], 16) * 2 + tip
