@@ -104,11 +104,9 @@ def _search(
         if block.number == finalized.number and block.hash != finalized.hash:
             raise Refused(f"the engine's chain lacks its own finalised block {finalized.number}")
         new_unsafe = new_unsafe or block
-        if l1 is None:
-            confirmed = None  # L1 is not that far: plausible
-        elif l1.hash == block.l1_origin.hash:
+        if l1 is not None and l1.hash == block.l1_origin.hash:
             confirmed = confirmed or block
-        else:
+        elif l1 is not None:  # else L1 is not that far, and the block is plausible
             new_unsafe = confirmed = None
         _check_depth(config, unsafe, new_unsafe)
         if confirmed is not None and block.number <= safe.number and block.sequence_number == 0:

@@ -98,16 +98,22 @@ def test_commitments_stand_for_frames(kind: str) -> None:
     assert node.asked == [NeedData(lost.encode()), NeedData(good.encode())]
 
 
-@pytest.mark.parametrize(("spare", "wanted"), [(0, 1), (1, 0)])
-def test_data_that_no_challenge_could_resolve_is_dropped(spare: int, wanted: int) -> None:
-    """Of a keccak commitment, by its size."""
-    config = replace(CONFIG, alt_da=AltDa(b"\xda" * 20, KECCAK_COMMITMENT, 16, 16))
+@pytest.mark.parametrize(
+    ("kind", "spare", "wanted"),
+    [(KECCAK_COMMITMENT, 0, 1), (KECCAK_COMMITMENT, 1, 0), (GENERIC_COMMITMENT, 1, 1)],
+)
+def test_data_that_no_challenge_could_resolve_is_dropped(
+    kind: str, spare: int, wanted: int
+) -> None:
+    """Of a keccak commitment, by its size; a generic one is not resolved on L1 at all."""
+    config = replace(CONFIG, alt_da=AltDa(b"\xda" * 20, kind, 16, 16))
     truth = truth_of(CONFIG, 1)
     frames = channel([truth.span(1, 1)], b"a")
     filled = len(encode_frames(frames)) + 23
     padding = bytes(KECCAK_INPUT_BYTES_MAX + spare - filled)
     data = encode_frames([*frames, replace(frames[0], data=padding, is_last=True)])
-    commitment = KeccakCommitment.of(data)
+    is_keccak = kind == KECCAK_COMMITMENT
+    commitment = KeccakCommitment.of(data) if is_keccak else GenericCommitment(b"x")
     assert len(data) == KECCAK_INPUT_BYTES_MAX + spare
     node = Node(config, l1_of([inbox(batcher_data(commitment))]), data={commitment.encode(): data})
 
