@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eth_hash.auto import keccak
-from workload import CHAIN_ID, WETH, Wallets
 
+from benchmarks.rollup.workload import CHAIN_ID, WETH, Wallets
 from contracts.bedrock.genesis import L2Setup, l2_genesis
-from rollup.codec.config import Genesis, RollupConfig
+from rollup.codec.config import RollupConfig
+from rollup.codec.config_parts import Genesis
 from rollup.codec.l1_info import l2_ref
 from rollup.codec.payload import ExecutionPayload, PayloadAttributes
 from rollup.codec.refs import BlockId, L1Block, L1BlockRef, L2BlockRef
@@ -18,7 +19,7 @@ from rollup.derive.attributes import build_attributes
 from rollup.engine.execution import BEACON_ROOTS, BLOCK_HASHES
 
 if TYPE_CHECKING:
-    from peers import Engine
+    from benchmarks.rollup.peers import Engine
 
 START, GAS_LIMIT = 1_700_000_000, 15_000_000
 L1_SECONDS, L2_SECONDS = 12, 2
@@ -28,12 +29,6 @@ L1_CONTRACTS = (
     *("L1CrossDomainMessenger", "L1StandardBridge", "L1CrossDomainMessengerProxy"),
     *("L1StandardBridgeProxy", "OptimismPortal", "SystemConfig", "L1ERC721Bridge"),
 )
-
-
-@dataclass(frozen=True)
-class Plan:
-    blocks: int
-    transactions: int
 
 
 def genesis_files(folder: Path, wallets: Wallets) -> None:
@@ -75,7 +70,6 @@ class Sequencer:
     """Says what each block must begin with, and remembers what became of it."""
 
     engine: "Engine"
-    folder: Path
     l1: list[L1Block] = field(default_factory=lambda: l1_chain(10_000))
     blocks: list[tuple[L2BlockRef, ExecutionPayload]] = field(default_factory=list)
     transactions: int = 0

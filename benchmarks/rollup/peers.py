@@ -8,30 +8,47 @@ import subprocess
 import sys
 import time
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol, Self
 
 import httpx
-from chain import GAS_LIMIT
-from workload import CHAIN_ID
 
-from node.engine_link import token
+from benchmarks.rollup.chain import GAS_LIMIT
+from benchmarks.rollup.workload import CHAIN_ID
 from rollup.codec.payload import ExecutionPayload, PayloadAttributes
 from rollup.engine import execution
 from rollup.engine.execution import BLOCK_HASHES
 from rollup.engine.genesis import Account, load
+from rollup.engine.jwt import token
 
 ROOT = Path(__file__).parents[2]
 ANVIL = ROOT / "tests/npm/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
-TICKS = os.sysconf("SC_CLK_TCK")
 BATCH = 100
-Seconds = tuple[float, float, float]  # submission, building, importing
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block as a client got it: seconds of its parts, and what it holds.
+
+    `build` is until the block can be read, `settle` what comes after it (only ours: the block is
+    handed back, stored and made the head, as a sequencer does it).
+    """
+
+    submit: float
+    build: float
+    settle: float
+    transactions: int
+    gas: int
+
+    @property
+    def seconds(self) -> float:
+        return self.submit + self.build + self.settle
 
 
 class Peer(Protocol):
-    def block(self, raws: list[bytes], attributes: PayloadAttributes) -> tuple[Seconds, int]: ...
+    def block(self, raws: list[bytes], attributes: PayloadAttributes) -> Block: ...
     def cpu(self) -> float: ...
     def resident(self) -> int: ...
     def close(self) -> None: ...
@@ -45,6 +62,12 @@ class Server:
         self.client = httpx.Client(timeout=120)
         self.url = ""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def line(self, start: str) -> str:
         """The first line that starts so. What comes after is thrown away, or a full pipe would
         stop a server that tells of every transaction."""
@@ -55,8 +78,7 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds of the process so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return time.clock_gettime(~self.process.pid << 3 | 2)  # clock_getcpuclockid(3)
 
     def resident(self) -> int:
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
@@ -110,13 +132,7 @@ class Engine(Server):
         self.head = bytes.fromhex(self.call("eth_getBlockByNumber", "0x0", False)["hash"][2:])
         self.last: ExecutionPayload
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def block(self, raws: list[bytes], attributes: PayloadAttributes) -> tuple[Seconds, int]:
+    def block(self, raws: list[bytes], attributes: PayloadAttributes) -> Block:
         submitted = self.submit(raws) if raws else 0.0
         began = time.perf_counter()
         state = self._state(self.head)
@@ -125,12 +141,12 @@ class Engine(Server):
         built = time.perf_counter()
         root = "0x" + attributes.parent_beacon_block_root.hex()
         assert self._ask("engine_newPayloadV4", found, [], root, [])["status"] == "VALID"
-        self.last = ExecutionPayload.from_json(found)
-        self.head = self.last.block_hash
+        self.head = bytes.fromhex(found["blockHash"][2:])
         self._ask("engine_forkchoiceUpdatedV3", self._state(self.head), None)
         imported = time.perf_counter()
+        self.last = ExecutionPayload.from_json(found)
         count = len(self.last.transactions) - len(attributes.transactions)
-        return (submitted, built - began, imported - built), count
+        return Block(submitted, built - began, imported - built, count, self.last.gas_used)
 
     def disk(self) -> int:
         """Bytes in the data directory."""
@@ -161,17 +177,17 @@ class Anvil(Server):
         self.url = "http://" + self.line("Listening on ").removeprefix("Listening on ").strip()
         self._ours = ours
 
-    def block(self, raws: list[bytes], attributes: PayloadAttributes) -> tuple[Seconds, int]:
+    def block(self, raws: list[bytes], attributes: PayloadAttributes) -> Block:
         self.call("anvil_setCoinbase", "0x" + attributes.fee_recipient.hex())
         self.call("anvil_setNextBlockBaseFeePerGas", hex(self._ours.last.base_fee_per_gas))
         self.call("evm_setNextBlockTimestamp", attributes.timestamp)
         submitted = self.submit([*attributes.transactions, *raws])
         began = time.perf_counter()
         self.call("evm_mine")
-        built = time.perf_counter() - began
         head = self.call("eth_getBlockByNumber", "latest", False)
+        built = time.perf_counter() - began
         count = len(head["transactions"]) - len(attributes.transactions)
-        return (submitted, built, 0.0), count
+        return Block(submitted, built, 0.0, count, int(head["gasUsed"], 16))
 
 
 class _Nodes:

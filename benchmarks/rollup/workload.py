@@ -1,6 +1,7 @@
 """Wallets and what they send: transfers of money, transfers of a token."""
 
 import itertools
+from dataclasses import dataclass
 
 import coincurve
 import rlp
@@ -14,7 +15,17 @@ WETH = bytes.fromhex("4200000000000000000000000000000000000006")  # the token: i
 BALANCES_SLOT = 3  # of WETH9
 FEE, TIP = 10**11, 10**9
 TRANSFER = keccak(b"transfer(address,uint256)")[:4]
-WORKLOADS = {"transfers": 21_000, "token transfers": 100_000}  # gas limits
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`weight`: a block holds so many times fewer of it than of plain transfers."""
+
+    gas: int
+    weight: int
+
+
+WORKLOADS = {"transfers": Workload(21_000, 1), "token transfers": Workload(100_000, 2)}
 
 
 class Wallets:
@@ -34,7 +45,17 @@ class Wallets:
         if workload != "transfers":
             to, value = WETH, 0
             data = TRANSFER + payee.rjust(32, b"\0") + (5).to_bytes(32, "big")
-        fields = [CHAIN_ID, self._nonces[at], TIP, FEE, WORKLOADS[workload], to, value, data, []]
+        fields = [
+            CHAIN_ID,
+            self._nonces[at],
+            TIP,
+            FEE,
+            WORKLOADS[workload].gas,
+            to,
+            value,
+            data,
+            [],
+        ]
         self._nonces[at] += 1
         digest = keccak(b"\x02" + rlp.encode(fields))
         signature = coincurve.PrivateKey(self.secrets[at]).sign_recoverable(digest, hasher=None)

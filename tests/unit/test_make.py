@@ -83,3 +83,14 @@ def test_an_unknown_target_is_told(make: ModuleType, capsys: pytest.CaptureFixtu
     assert make.main(["dance"]) == 2
     assert "usage: python3 make.py TARGET" in capsys.readouterr().err
     assert make.main([]) == 0
+
+
+def test_every_benchmark_is_run_by_its_name(make: ModuleType) -> None:
+    assert make.bench() == []
+
+    for name in ("rollup", "another"):
+        (make.ROOT / "benchmarks" / name).mkdir(parents=True)
+        (make.ROOT / "benchmarks" / name / "__main__.py").touch()
+
+    wanted = [["python", "-m", "benchmarks.another"], ["python", "-m", "benchmarks.rollup"]]
+    assert make.bench() == wanted

@@ -1,0 +1,1 @@
+"""Ours beside others, measured in turn in one run."""

@@ -1,0 +1,1 @@
+"""The rollup's engine beside anvil."""
