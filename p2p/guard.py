@@ -16,7 +16,7 @@ import libp2p.stream_muxer.muxer_multistream as muxer_multistream
 import trio
 from libp2p.abc import IHost, IMuxedConn, INetStream, IRawConnection
 from libp2p.host.basic_host import BasicHost
-from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.abc import Reader, ReadWriteCloser
 from libp2p.io.exceptions import IncompleteReadError
 from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.connection.raw_connection import RawConnection
@@ -31,13 +31,16 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from p2p.block_topics import BLOCK_BYTES_MAX, unsigned
 from p2p.limits import Buckets, Rate
 from p2p.router import LargeMessageQueue
+from p2p.rpc_shape import is_one_large_message
 from p2p.score import Offence
 from p2p.standing import Standing
 from protocol.envelope import ENVELOPE_BYTES_MAX
+from protocol.errors import Malformed
 
 LIBP2P_VERSION = "0.8.1"  # the private names below belong to exactly this version
 HANDSHAKES_MAX = 128  # inbound connections not yet authenticated; the oldest makes room
@@ -89,15 +92,26 @@ def prepare_libp2p() -> None:
     if found != LIBP2P_VERSION or missing:
         lacks = f", lacks {', '.join(missing)}" if missing else ""
         raise RuntimeError(f"libp2p {LIBP2P_VERSION} is needed: found {found}{lacks}")
-    # Two things are no parameters anywhere, so they are replaced in the modules that use them: the
-    # queue's size (32 loses 284 messages of a burst of 300), and the class of the muxer.
+    # Three things are no parameters anywhere, so they are replaced in the modules that use them:
+    # the queue's size (32 loses 284 messages of a burst of 300), the class of the muxer, and how
+    # an RPC is read.
     vars(muxer_multistream)["Yamux"] = GuardedYamux
+    vars(pubsub_module)["read_varint_prefixed_bytes_limited"] = _read_rpc
     vars(pubsub_module)["RpcQueue"] = functools.partial(
         LargeMessageQueue,
         max_size=QUEUE_MAX,
         packed_max=RPC_BYTES_MAX,
         message_max=LARGE_RPC_BYTES_MAX,
     )
+
+
+async def _read_rpc(reader: Reader, max_length: int) -> bytes:
+    """One RPC of a peer; what is large must be a single block. `Malformed` reaches the guard of
+    the stream, which blames him."""
+    rpc = await read_varint_prefixed_bytes_limited(reader, max_length)
+    if len(rpc) > RPC_BYTES_MAX and not is_one_large_message(rpc):
+        raise Malformed(f"an RPC of {len(rpc)} bytes that is not one message")
+    return rpc
 
 
 class GuardedPubsub(Pubsub):

@@ -9,10 +9,11 @@ from pathlib import Path
 import cramjam
 import pytest
 import trio
+from libp2p.abc import IHost
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
-from libp2p.utils import encode_varint_prefixed
+from libp2p.utils import encode_uvarint, encode_varint_prefixed
 
 from node.blocks import BlockExchange
 from p2p.block_topics import block_id, block_topics
@@ -249,6 +250,25 @@ async def test_a_flood_of_blocks_is_dropped(world: World) -> None:
 
         await until(lambda: two.network.standing.banned_peers())
         assert not two.chain.taken
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_ten_mebibytes_of_tiny_entries_are_not_even_parsed(world: World, number: int) -> None:
+    """Of messages, and of subscriptions: each would be millions of objects."""
+    setup = config()
+    entry = encode_uvarint(number << 3 | 2)
+    async with node(world, 2, Chain(setup)) as two, attacker(BAD, two.network) as (host, victim):
+        rpc = (entry + b"\x00") * (9 * 2**20 // 2)
+
+        stream = await host.new_stream(victim, [TProtocol("/meshsub/1.1.0")])
+        await stream.write(encode_varint_prefixed(rpc))
+
+        await until(lambda: two.network.standing.counts["guard:rpc:Malformed"] == 1)
+        assert two.network.standing.points(peer_of(host)) > 0
+
+
+def peer_of(host: IHost) -> bytes:
+    return bytes(host.get_id().to_bytes())
 
 
 async def test_gaps_are_filled_by_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

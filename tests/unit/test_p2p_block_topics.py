@@ -10,6 +10,7 @@ from p2p.block_topics import BLOCK_BYTES_MAX, block_id, block_topics, unpacked, 
 from p2p.payloads import decode_answer, encode_answer, protocol_name
 from p2p.peers import Busy
 from p2p.router import ContentCache, LargeMessageQueue
+from p2p.rpc_shape import FIELDS_MAX, REST_BYTES_MAX, is_one_large_message
 from protocol.errors import Malformed, Refused
 
 TOPIC = "/optimism/10/3/blocks"
@@ -114,3 +115,33 @@ def test_large_messages_travel_alone_and_small_ones_together() -> None:
         [400, 400], [400], [5000], [400],
     ]  # fmt: skip
     assert queue.max_message_size == 10_000
+
+
+def rpc_of(*messages: rpc_pb2.Message, **more: object) -> bytes:
+    return bytes(rpc_pb2.RPC(publish=messages, **more).SerializeToString())
+
+
+def test_a_large_rpc_is_one_block_and_little_else() -> None:
+    block = rpc_pb2.Message(data=bytes(2_000_000), topicIDs=[TOPIC])
+    small = rpc_pb2.Message(data=b"x" * 100, topicIDs=["t"])
+
+    for rpc in (rpc_of(block), rpc_of(small, block, senderRecord=bytes(300))):
+        assert is_one_large_message(rpc)
+    with_seqno = rpc_pb2.Message(data=bytes(2_000_000), topicIDs=[TOPIC], seqno=bytes(8))
+    assert is_one_large_message(rpc_of(with_seqno))
+
+
+def test_a_large_rpc_of_tiny_things_is_none() -> None:
+    many = rpc_of(*[rpc_pb2.Message()] * 600_000)
+    topics = rpc_of(rpc_pb2.Message(data=b"x", topicIDs=[""] * 600_000))
+    ids = rpc_pb2.ControlIHave(topicID=TOPIC, messageIDs=[b""] * 600_000)
+    told = rpc_of(control=rpc_pb2.ControlMessage(ihave=[ids]))
+    block = rpc_pb2.Message(data=bytes(1_500_000), topicIDs=[TOPIC])
+    beside = rpc_of(block, *[rpc_pb2.Message()] * (REST_BYTES_MAX // 2))
+    crowded = rpc_of(*[rpc_pb2.Message(topicIDs=["t"])] * FIELDS_MAX, block)
+    whole = rpc_of(block)
+
+    for rpc in (many, topics, told, beside, crowded, whole[:-1], b"", b"\xff" * 2_000_000):
+        assert not is_one_large_message(rpc)
+    for at in range(8):
+        assert not is_one_large_message(whole[:at] + b"\xff" * 11 + whole[at + 11 :])
