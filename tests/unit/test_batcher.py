@@ -24,14 +24,30 @@ async def test_blocks_become_safe_once_they_are_posted() -> None:
 
 
 async def test_a_new_batcher_waits_until_its_node_has_read_l1() -> None:
+    """With no memory of its own, what is posted already shows only in L1."""
     rig = Rig()
     await rig.blocks(10)
-    rig.restart()  # without records, and before the driver looked at L1
+    await rig.drive()
+    whole = rig.driver.l1_view
+    rig.driver.l1_view = replace(whole, processed=rig.l1.blocks[0].ref)
 
-    assert await rig.post() is not None
-    rig.l1.is_down = True
-    assert await rig.post() is not None
+    told = await rig.post()
+    assert told is not None
+    assert "read L1" in told
     assert rig.l1.waiting == []
+    rig.driver.l1_view = whole
+    assert await rig.post() is None
+    assert rig.l1.waiting != []
+
+
+async def test_a_node_that_derives_late_is_no_reason_to_post_again() -> None:
+    rig = Rig()
+    rig.driver._confirmations = 6
+    await rig.blocks(10)
+    await rig.settle(12)
+
+    assert rig.heads.safe.number == 10
+    assert rig.batcher.tally.lost == 0
 
 
 async def test_frames_are_sent_in_order() -> None:
@@ -72,6 +88,24 @@ async def test_after_a_restart_the_same_channel_goes_on() -> None:
     await rig.post()
 
     assert rig.sender.intents == before
+
+
+async def test_a_reset_that_leads_the_safe_head_back_posts_nothing_again() -> None:
+    """Derivation will find in L1 what is there; the batcher remembers that it is."""
+    rig = Rig()
+    await rig.blocks(10)
+    await rig.settle(4)
+    assert (rig.heads.safe.number, rig.heads.finalized.number) == (10, 0)
+    before = set(rig.sender.intents)
+
+    await rig.driver._lost("a reorg")
+    rig.engine.safe = rig.engine.finalized
+    rig.driver._pipeline = await rig.driver._start()
+    assert rig.heads.safe.number == 0
+    for _ in range(3):
+        await rig.post()
+
+    assert set(rig.sender.intents) == before
 
 
 async def test_a_channel_that_l1_has_but_nobody_derives_is_posted_again() -> None:

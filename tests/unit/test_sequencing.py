@@ -126,6 +126,21 @@ async def test_blocks_that_the_engine_lost_come_out_again() -> None:
     assert len({e.payload.block_hash for e in rig.out}) == 9
 
 
+async def test_with_no_memory_nothing_is_built_before_l1_was_read() -> None:
+    """The store was lost: L1 may hold blocks of these heights."""
+    rig = Rig()
+    await rig.drive()
+    await rig.mine(3)
+    whole = rig.driver.l1_view
+    rig.driver.l1_view = replace(whole, processed=rig.l1.blocks[1].ref)
+
+    await rig.sequencing.step()
+    assert rig.out == []
+    rig.driver.l1_view = whole
+    await rig.sequencing.step()
+    assert len(rig.out) == 1
+
+
 async def test_an_engine_that_lost_everything_is_no_reason_to_begin_anew() -> None:
     """What was pruned must come from L1 before the sequencer goes on."""
     rig = Rig()
