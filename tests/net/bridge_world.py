@@ -11,6 +11,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
+import pytest
 import trio
 
 from contracts.bedrock.deploy import BedrockSetup, addresses, batch_inbox, gas, steps
@@ -37,6 +38,10 @@ from rollup.sources.l1 import L1
 
 ROOT = Path(__file__).resolve().parents[2]
 ANVIL = ROOT / "tests/npm/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
+needs_anvil = pytest.mark.skipif(
+    not ANVIL.exists() and not os.environ.get("CI"),
+    reason="anvil is not installed (npm ci --prefix tests/npm); CI has it",
+)
 L1_CHAIN, L2_CHAIN = 9016, 9017
 ETHER = 10**18
 INTERVAL, PERIOD = 2, 3  # L2 blocks between outputs; seconds until a withdrawal is paid

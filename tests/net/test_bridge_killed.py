@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.net.bridge_world import ANVIL, ETHER, USER, World, world
+from tests.net.bridge_world import ETHER, USER, World, needs_anvil, world
 
 KILLS = 4  # of each command
 KIND_OF = {"deposit": "deposit", "withdraw": "withdrawal"}
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not ANVIL.exists(), reason="run npm ci in tests/npm")
+@needs_anvil
 async def test_killed_at_drawn_moments_nothing_crosses_twice(tmp_path: Path) -> None:
     """Both commands as processes, killed, then given again without an amount."""
     chance = random.Random(7)

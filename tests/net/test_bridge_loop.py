@@ -10,9 +10,8 @@ from node.bridge import actions, withdrawals
 from node.bridge.stages import Stage
 from node.bridge.steps import Undone
 from node.exits import ChainTrouble, Fault, WrongSettings
-from tests.net.bridge_world import ANVIL, ETHER, FRIEND, USER, World, world
+from tests.net.bridge_world import ETHER, FRIEND, USER, World, needs_anvil, world
 
-needs_anvil = pytest.mark.skipif(not ANVIL.exists(), reason="run npm ci in tests/npm")
 KINDS = [pytest.param("anvil", marks=needs_anvil), "ours"]
 NO_PATIENCE = 5.0
 
