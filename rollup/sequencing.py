@@ -18,6 +18,7 @@ from rollup.ports import Clock, Engine, InvalidAttributes, L1Source, Publish, St
 from rollup.published import Published
 
 CONFIRMATIONS: Final = 4  # L1 blocks that an origin stays behind the newest
+BUILD_SECONDS: Final = 0.9  # before its time a block is begun; our engine fills for one second
 POLL_SECONDS: Final = 0.25
 RETRY_SECONDS_FIRST: Final = 0.25
 RETRY_SECONDS_MAX: Final = 8.0
@@ -68,7 +69,7 @@ class Sequencing:
         store: Store,
         publish: Publish,
         confirmations: int = CONFIRMATIONS,
-        build_seconds: float | None = None,
+        build_seconds: float = BUILD_SECONDS,
         on_block: Callable[[PayloadEnvelope], None] = lambda envelope: None,
     ) -> None:
         self.tally = Tally()
@@ -77,7 +78,7 @@ class Sequencing:
         self._published = Published(store)
         self._publish = publish
         self._confirmations = confirmations
-        self._build_seconds = config.block_time if build_seconds is None else build_seconds
+        self._build_seconds = min(build_seconds, config.block_time)
         self._on_block = on_block
         self._ready = False
         self._bare = False  # the next block without the pool: the last one came out invalid
