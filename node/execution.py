@@ -21,6 +21,7 @@ from protocol.errors import Temporary
 
 STOP_SECONDS = 8.0
 DRAIN_SECONDS = 1.0  # after its end: a child of the child may hold the pipe
+GONE_SECONDS, AGAIN_SECONDS = 15.0, 1.0  # for the engine of a killed node to end
 LINES_KEPT = 20
 LINE_BYTES_MAX = 65_536
 EXIT_PORT, EXIT_STORE, EXIT_LOCKED = 3, 4, 5
@@ -57,7 +58,20 @@ async def run_engine(settings: Settings, jwt: Path, started: Started) -> None:
         command += ["--keep-states", str(table.states_kept)]
     if table.rpc_origins:
         command += ["--origins", ",".join(table.rpc_origins)]
-    await run_child(command, data, started)
+    await run_child_alone(command, data, started)
+
+
+async def run_child_alone(command: Sequence[str], data: Path, started: Started) -> None:
+    """As `run_child`; the engine of a node that was killed may take a moment to go, and holds port
+    and store until then."""
+    deadline = trio.current_time() + GONE_SECONDS
+    while True:
+        try:
+            await run_child(command, data, started)
+        except Occupied:
+            if trio.current_time() > deadline:
+                raise
+        await trio.sleep(AGAIN_SECONDS)
 
 
 def engine_secret(settings: Settings) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 
 from contracts.rpc import Node, Rejected, connect
-from node.execution import Endpoints, run_child
+from node.execution import Endpoints, run_child_alone
 from node.logs import configure
 from node.shutdown import until_signal
 from protocol.errors import Malformed, Temporary
@@ -35,7 +35,7 @@ async def serve(folder: Path, port: int, seconds: float) -> None:
         serving.set()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_child, command, folder / "engine", started)
+        nursery.start_soon(run_child_alone, command, folder / "engine", started)
         await serving.wait()
         async with connect(f"http://127.0.0.1:{port}") as rpc:
             await _slots(rpc, seconds)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from web3 import HTTPProvider, Web3
@@ -69,6 +71,17 @@ def test_the_story_pays_to_the_wei_although_nodes_are_killed(
     assert sum(int(row["amount"]) for row in told["paid"]) == share
 
 
+def test_money_enters_and_leaves_by_the_portal_and_all_derive_one_chain(
+    played: tuple[Path, dict[str, Any]],
+) -> None:
+    told = played[1]
+    assert told["withdrawal"]["stage"] == "paid on L1"
+    assert int(told["withdrawal"]["amount"]) == 25 * 10**18
+    chains = told["chains"]
+    assert {row["node"] for row in chains} == {"sequencer", "curator", "validator"}
+    assert all(row["finalized"] > 0 for row in chains)
+
+
 def test_every_kind_of_lie_is_refuted_on_chain(played: tuple[Path, dict[str, Any]]) -> None:
     lies = played[1]["lies"]
     assert {lie["kind"] for lie in lies} == KINDS
@@ -108,8 +121,20 @@ def test_a_second_start_goes_on_and_real_clients_work(
         posted = oracle.events.BatchPosted().get_logs(from_block=0)
         assert len(posted) == oracle.functions.batchCount().call()
 
+        assert _blocks_by_gossip(network["nodes"]["validator"])
         answer = _ask(folder, network, web3)
         assert answer.choices[0].message.content
+
+
+def _blocks_by_gossip(url: str) -> bool:
+    """Whether unsafe blocks reach a deriving node before L1 shows them."""
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        shown = httpx.get(f"{url}/metrics", trust_env=False).text
+        if re.search(r'^openledger_p2p_events{event="block:accept"} [1-9]', shown, re.MULTILINE):
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def _contract(web3: Web3, network: dict[str, Any], name: str) -> Any:

@@ -14,6 +14,7 @@ from node.execution import (
     Endpoints,
     Tail,
     run_child,
+    run_child_alone,
 )
 from node.exits import Occupied
 from node.store import CorruptStore
@@ -27,7 +28,9 @@ async def run(script: str, folder: Path = Path("store")) -> list[str]:
     """What was called, in order; the error of the end is raised."""
     told: list[str] = []
     with trio.fail_after(DEADLINE):
-        await run_child([sys.executable, "-c", script], folder, lambda endpoints: told.append("started"))
+        await run_child(
+            [sys.executable, "-c", script], folder, lambda endpoints: told.append("started")
+        )
     return told
 
 
@@ -93,6 +96,29 @@ time.sleep(60)
             await started.wait()
             nursery.cancel_scope.cancel()
     assert closed.exists()
+
+
+async def test_the_engine_of_a_killed_node_is_waited_for(tmp_path: Path) -> None:
+    """It ends a moment later; the new one gets port and store then."""
+    gone, started = tmp_path / "gone", trio.Event()
+    script = f"""
+import pathlib, sys, time
+gone = pathlib.Path({str(gone)!r})
+if not gone.exists():
+    gone.touch(); sys.exit({EXIT_LOCKED})
+print('{{"port": 1}}', flush=True)
+time.sleep(60)
+"""
+
+    def serves(endpoints: Endpoints) -> None:
+        started.set()
+
+    with trio.fail_after(DEADLINE):
+        async with trio.open_nursery() as nursery:
+            command = [sys.executable, "-c", script]
+            nursery.start_soon(run_child_alone, command, tmp_path, serves)
+            await started.wait()
+            nursery.cancel_scope.cancel()
 
 
 async def test_how_it_ended_is_told() -> None:
