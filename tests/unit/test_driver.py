@@ -245,6 +245,24 @@ async def test_an_engine_that_lost_blocks_gets_them_from_gossip_or_l1() -> None:
     assert rig.sequencing.tally.restored == 1
 
 
+async def test_blocks_that_the_engine_lost_do_not_hold_up_derivation() -> None:
+    """It is asked for the next unsafe block, and does not have it any more."""
+    leader, out = await sequenced(10)
+    rig = await follower(leader)
+    for envelope in out:
+        await rig.driver.add_unsafe(envelope)
+    await rig.drive()
+    rig.engine.crash(8)
+    await leader.settle()
+
+    with pytest.raises(Temporary, match="no block"):
+        await rig.drive()
+    rig.driver.chain.doubt()  # as the loop does
+    await rig.drive()
+
+    assert rig.heads.safe == leader.heads.safe
+
+
 async def test_nobody_builds_on_a_head_that_moved() -> None:
     rig, out = await sequenced(3)
     old = ref_of(out[1], rig.config)
