@@ -37,8 +37,17 @@ async def _keep_up(folder: Folder, count: int, show: Show) -> None:
         await stage.start(*nodes)
         story.table(stage)
         urls = {node.name: folder.url(node.name) for node in nodes}
-        stage.show.data({"rpc": folder.rpc_url, "nodes": urls, "contracts": _contracts(stage)})
-        show.say(f"chain: {folder.rpc_url}; Ctrl-C ends all, a second start goes on from here")
+        stage.show.data(
+            {
+                "rpc": folder.rpc_url,
+                "l1": folder.l1_url,
+                "nodes": urls,
+                "contracts": _contracts(stage),
+                "l1_contracts": {n: "0x" + at.hex() for n, at in stage.layer1.where.items()},
+            }
+        )
+        show.say(f"L2: {folder.rpc_url}, L1: {folder.l1_url}")
+        show.say("Ctrl-C ends all, a second start goes on from here")
         await trio.sleep_forever()
 
 
