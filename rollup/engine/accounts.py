@@ -4,7 +4,7 @@ It takes the place of py-evm's own account database, whose layers of journals an
 lists cost more than the interpretation of most transactions. What is read is kept until `persist`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
 from eth.abc import AccountDatabaseAPI
@@ -25,6 +25,7 @@ from rollup.engine.statetrie import (
 
 EMPTY_CODE: Final = keccak(b"")
 UINT64_MAX: Final = 2**64 - 1
+ABSENT: Final = object()
 UINT256_MAX: Final = 2**256 - 1
 
 
@@ -73,8 +74,8 @@ class Accounts(AccountDatabaseAPI):
         self._dirty: dict[bytes, set[int]] = {}  # accounts, with the slots that may have changed
         self._before: dict[tuple[bytes, int], int] = {}  # slots as the transaction found them
         self._transient: dict[tuple[bytes, int], bytes] = {}  # EIP-1153
-        self._warm: set[Any] = set()
-        self._log: list[Callable[[], object]] = []
+        self._warm: dict[Any, bool] = {}
+        self._log: list[tuple[dict[Any, Any], Any, Any]] = []  # where, key, what stood there
 
     # reading
 
@@ -160,9 +161,10 @@ class Accounts(AccountDatabaseAPI):
 
     def _set(self, address: bytes, new: Account | None) -> None:
         old = self.account(address)
-        self._dirty.setdefault(address, set())
+        if address not in self._dirty:
+            self._dirty[address] = set()
         self._accounts[address] = new
-        self._log.append(lambda: self._accounts.__setitem__(address, old))
+        self._log.append((self._accounts, address, old))
 
     def set_storage(self, address: Any, slot: int, value: int) -> None:
         _bounded(value, UINT256_MAX)
@@ -171,23 +173,34 @@ class Accounts(AccountDatabaseAPI):
         self._dirty.setdefault(address, set()).add(slot)
         slots = self._storage[address]
         slots[slot] = value
-        self._log.append(lambda: slots.__setitem__(slot, old))
+        self._log.append((slots, slot, old))
 
     def delete_storage(self, address: Any) -> None:
         slots = self._storage.get(address, {})
         self._storage[address] = {}
-        self._log.append(lambda: self._storage.__setitem__(address, slots))
+        self._log.append((self._storage, address, slots))
         found = self.account(address)
         if found is not None:
             self._set(address, found._replace(storage_root=EMPTY_ROOT))
 
     def set_balance(self, address: Any, balance: int) -> None:
         _bounded(balance, UINT256_MAX)
-        self._set(address, (self.account(address) or NEW)._replace(balance=balance))
+        old = self.account(address) or NEW
+        self._set(address, Account(old.nonce, balance, old.storage_root, old.code_hash))
+
+    def pay(self, address: bytes, amount: int) -> None:
+        """Take `amount` from an account and count one transaction of it."""
+        old = self.account(address) or NEW
+        _bounded(old.balance - amount, UINT256_MAX)
+        self._set(
+            address,
+            Account(old.nonce + 1, old.balance - amount, old.storage_root, old.code_hash),
+        )
 
     def set_nonce(self, address: Any, nonce: int) -> None:
         _bounded(nonce, UINT64_MAX)
-        self._set(address, (self.account(address) or NEW)._replace(nonce=nonce))
+        old = self.account(address) or NEW
+        self._set(address, Account(nonce, old.balance, old.storage_root, old.code_hash))
 
     def increment_nonce(self, address: Any) -> None:
         self.set_nonce(address, self.get_nonce(address) + 1)
@@ -215,7 +228,7 @@ class Accounts(AccountDatabaseAPI):
     def set_transient(self, address: bytes, slot: int, value: bytes) -> None:
         old = self.get_transient(address, slot)
         self._transient[address, slot] = value
-        self._log.append(lambda: self._transient.__setitem__((address, slot), old))
+        self._log.append((self._transient, (address, slot), old))
 
     def clear_transient(self) -> None:
         self._transient.clear()
@@ -236,8 +249,8 @@ class Accounts(AccountDatabaseAPI):
 
     def _mark(self, what: Any) -> None:
         if what not in self._warm:
-            self._warm.add(what)
-            self._log.append(lambda: self._warm.discard(what))
+            self._warm[what] = True
+            self._log.append((self._warm, what, ABSENT))
 
     # checkpoints
 
@@ -246,7 +259,11 @@ class Accounts(AccountDatabaseAPI):
 
     def discard(self, checkpoint: Any) -> None:
         while len(self._log) > checkpoint:
-            self._log.pop()()
+            where, key, old = self._log.pop()
+            if old is ABSENT:
+                where.pop(key, None)
+            else:
+                where[key] = old
 
     def commit(self, checkpoint: Any) -> None:
         pass  # an outer checkpoint may still want all of it back

@@ -125,10 +125,10 @@ class _Execution:
 
     def build_evm_message(self, transaction: Any) -> Any:
         state, sender = self.vm_state, transaction.sender
-        state.charge(transaction)
-        state.give(sender, -transaction.gas * state.get_gas_price(transaction))
-        nonce = state.get_nonce(sender)
-        state.set_nonce(sender, nonce + 1)
+        nonce, price = state.get_nonce(sender), state.get_gas_price(transaction)
+        state._account_db.pay(
+            sender, transaction.gas * price + state.beside(transaction, transaction.gas)
+        )
         refund = self.calc_message_refund(transaction)
         creates = not transaction.to
         if creates:
@@ -159,11 +159,12 @@ class _Execution:
         floor = self.calc_data_floor_gas(transaction, used, refund)
         spent = computation.gas_spent = used - refund + floor
         price = computation.transaction_context.gas_price
-        state.give(transaction.sender, (transaction.gas - spent) * price)
+        back = state.beside(transaction, transaction.gas) - state.beside(transaction, spent)
+        state.give(transaction.sender, (transaction.gas - spent) * price + back)
         touched = collect_touched_accounts(computation)
         if transaction.type_id == DEPOSIT:
             touched.discard(state.coinbase)
-        state.settle(transaction, spent)
+        state.reward(transaction, spent)
         for account in computation.get_accounts_for_deletion():
             state.delete_account(account)
         for account in touched:
@@ -214,24 +215,23 @@ class _Plain:
     def clear_transient_storage(self) -> None:
         self._account_db.clear_transient()
 
-    def charge(self, transaction: Any) -> None:
-        """Take what a transaction costs beside its gas."""
+    def beside(self, transaction: Any, gas: int) -> int:
+        """What a transaction costs beside its gas, when it uses so much of that."""
+        return 0
 
-    def settle(self, transaction: Any, spent: int) -> None:
-        """Pay out what the gas spent is worth."""
+    def reward(self, transaction: Any, spent: int) -> None:
+        """Pay out what the gas spent, and what came beside, is worth."""
         self.give(self.execution_context.coinbase, spent * self.get_tip(transaction))
 
     def transfer(self, transaction: Any) -> int:
         """A payment to an account without code, exactly as messages would do it; its gas."""
         cancun = self.fork == Fork.HOLOCENE
         spent = transaction.gas_least_cancun if cancun else transaction.gas_least
-        sender, accounts = transaction.sender, self._account_db
-        self.charge(transaction)
-        accounts.increment_nonce(sender)
         price = self.get_gas_price(transaction)  # type: ignore[attr-defined]
-        self.give(sender, -spent * price - transaction.value)
+        cost = spent * price + transaction.value + self.beside(transaction, spent)
+        self._account_db.pay(transaction.sender, cost)
         self.give(transaction.to, transaction.value)
-        self.settle(transaction, spent)
+        self.reward(transaction, spent)
         return int(spent)
 
     def give(self, address: bytes, amount: int) -> None:
@@ -264,21 +264,20 @@ class _Optimism(_Plain):
             return 0
         return self.fees().operator_fee(gas, jovian=self.fork >= Fork.JOVIAN)
 
-    def charge(self, transaction: Any) -> None:
-        if transaction.raw and transaction.type_id != DEPOSIT:
-            self.l1_fee = self.l1_fee_of(transaction.raw)
-            self.give(transaction.sender, -self.l1_fee - self.operator_fee(transaction.gas))
+    def beside(self, transaction: Any, gas: int) -> int:
+        if not transaction.raw or transaction.type_id == DEPOSIT:
+            return 0
+        self.l1_fee = self.l1_fee_of(transaction.raw)
+        return self.l1_fee + self.operator_fee(gas)
 
-    def settle(self, transaction: Any, spent: int) -> None:
+    def reward(self, transaction: Any, spent: int) -> None:
         if transaction.type_id == DEPOSIT:
             return
-        super().settle(transaction, spent)
+        super().reward(transaction, spent)
         if transaction.raw:
-            fee = self.operator_fee(spent)
-            self.give(transaction.sender, self.operator_fee(transaction.gas) - fee)
             self.give(BASE_FEE_VAULT, spent * self.execution_context.base_fee_per_gas)
             self.give(L1_FEE_VAULT, self.l1_fee)
-            self.give(OPERATOR_FEE_VAULT, fee)
+            self.give(OPERATOR_FEE_VAULT, self.operator_fee(spent))
 
 
 class _PlainComputation(_Computation, PragueComputation):
