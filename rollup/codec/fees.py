@@ -5,6 +5,7 @@ All fees in wei, all divisions round down.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from rollup.codec.deposit import DEPOSIT_TYPE
@@ -21,11 +22,11 @@ UNSIGNED_BYTES: Final = 68  # before Regolith: what was added for a signature
 JOVIAN_OPERATOR_FACTOR: Final = 100
 
 HASH_FACTOR: Final = 2_654_435_769
-HASH_SLOTS: Final = 8192
 DISTANCE_MAX: Final = 8191
 MATCH_MAX: Final = 262
 LITERALS_MAX: Final = 32
 TAIL_BYTES: Final = 13  # FastLZ looks for no match within the last 13
+REMEMBERED_MAX, REMEMBERED_BYTES_MAX = 8192, 1024  # sizes, each of at most so many bytes
 
 
 def fjord_l1_fee(
@@ -98,44 +99,48 @@ def _per_byte(
 def flz_length(data: bytes) -> int:
     """The size of `data` when compressed by FastLZ level 1, which it only simulates.
 
-    After solady's LibZip, as op-geth's FlzCompressLen; linear in the size of `data`.
+    After solady's LibZip, as op-geth's FlzCompressLen; linear in the size of `data`. Remembered:
+    the pool, the block and its import all ask for the same transactions.
     """
+    return _remembered(data) if len(data) <= REMEMBERED_BYTES_MAX else _flz_length(data)
+
+
+def _flz_length(data: bytes) -> int:
+    limit = len(data) - TAIL_BYTES
     size = anchor = 0
-    at, limit = 2, max(len(data) - TAIL_BYTES, 0)
-    last_seen = [0] * HASH_SLOTS
+    at = 2
+    last_seen: dict[int, int] = {}  # by the hash of three bytes: the place << 24 | the bytes
+    seen = last_seen.get
+    unseen = _three(data, 0) if at < limit else 0
     while at < limit:
-        at, reference = _next_match(data, at, limit, last_seen)
-        if at >= limit:
+        three = _three(data, at)
+        while True:  # to the first place from `at` on whose bytes were seen not long ago
+            slot = (HASH_FACTOR * three & 0xFFFFFFFF) >> 19
+            found = seen(slot, unseen)
+            last_seen[slot] = at << 24 | three
+            if found & 0xFFFFFF == three and at - (found >> 24) <= DISTANCE_MAX:
+                break
+            at += 1
+            if at >= limit:
+                break
+            three = three >> 8 | data[at + 2] << 16
+        if at + 1 >= limit:  # as op-geth, for which the last place is none
             break
-        length = _matching(data, reference + 3, at + 3, limit + 9)
+        length = _matching(data, (found >> 24) + 3, at + 3, limit + 9)
         size += _literals(at - anchor) + _match(length)
         at += length
         for anchor in (at + 1, at + 2):
-            last_seen[_slot(data[anchor - 1] | data[anchor] << 8 | data[anchor + 1] << 16)] = (
-                anchor - 1
-            )
+            three = _three(data, anchor - 1)
+            last_seen[(HASH_FACTOR * three & 0xFFFFFFFF) >> 19] = anchor - 1 << 24 | three
         at = anchor
     return size + _literals(len(data) - anchor)
 
 
-def _next_match(data: bytes, at: int, limit: int, last_seen: list[int]) -> tuple[int, int]:
-    """The first place from `at` on whose three bytes were seen not long ago, and where."""
-    while True:
-        three = data[at] | data[at + 1] << 8 | data[at + 2] << 16
-        slot = _slot(three)
-        reference, last_seen[slot] = last_seen[slot], at
-        if at >= limit:
-            return at, reference
-        if at - reference <= DISTANCE_MAX and (
-            three == data[reference] | data[reference + 1] << 8 | data[reference + 2] << 16
-        ):
-            # op-geth steps on before it looks at the limit again, so the last place is none
-            return (at, reference) if at + 1 < limit else (limit, reference)
-        at += 1
+def _three(data: bytes, at: int) -> int:
+    return data[at] | data[at + 1] << 8 | data[at + 2] << 16
 
 
-def _slot(three: int) -> int:
-    return (HASH_FACTOR * three & 0xFFFFFFFF) >> 19
+_remembered = lru_cache(REMEMBERED_MAX)(_flz_length)
 
 
 def _matching(data: bytes, earlier: int, at: int, end: int) -> int:
