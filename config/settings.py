@@ -128,12 +128,16 @@ class Rollup(Table):
     engine_url: HttpUrl | None = None  # an Engine API elsewhere, as of op-reth; no embedded one
     jwt_file: SomePath | None = None  # its secret; None: made in data_dir for the embedded engine
     da_url: HttpUrl | None = None  # an op-alt-da server, as eigenda-proxy; for chains with alt-DA
+    beacon_url: HttpUrl | None = None  # a consensus node of L1; for chains with batches in blobs
+    blob_archive_url: HttpUrl | None = None  # asked for blobs that the consensus node has no more
     states_kept: int | None = Field(default=None, ge=128)  # None: those of all blocks
 
     @model_validator(mode="after")
-    def foreign_engine(self) -> Self:
+    def one_needs_the_other(self) -> Self:
         if self.engine_url is not None and self.jwt_file is None:
             raise ValueError("rollup: engine_url wants jwt_file, the secret of that engine")
+        if self.blob_archive_url is not None and self.beacon_url is None:
+            raise ValueError("rollup: blob_archive_url wants beacon_url, which knows the slots")
         return self
 
 

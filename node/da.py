@@ -96,13 +96,13 @@ class RestAvailability:
             method, self._url + path, content=data, headers=headers, timeout=None
         ) as response:
             bound = limit if response.status_code == OK else REASON_BYTES_MAX
-            body = await _read(response, bound)
+            body = await read_bounded(response, bound)
             if response.status_code == OK and len(body) > limit:
                 raise Temporary(f"the DA server answers with over {limit} bytes")
             return response.status_code, body
 
 
-async def _read(response: httpx.Response, bound: int) -> bytes:
+async def read_bounded(response: httpx.Response, bound: int) -> bytes:
     """The body, or a little more than `bound` bytes of it."""
     body = bytearray()
     try:

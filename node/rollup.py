@@ -15,6 +15,7 @@ from config.network import Network
 from config.settings import Rollup, Settings
 from contracts.outbox import Outbox
 from contracts.rpc import Rpc, connect
+from node.beacon import BeaconBlobs
 from node.blocks import BlockExchange, read_unsafe_signer
 from node.clock import SystemClock
 from node.compute import Compute
@@ -251,6 +252,7 @@ async def open_rollup(
             engine=engine,
             clock=clock,
             da=da,
+            blobs=_blobs(table, client),
             poll_seconds=table.l1_poll_seconds,
             watch=Watch(_reset, _invalid, _unsafe_invalid),
         )
@@ -277,6 +279,13 @@ def _availability(
         raise WrongSettings("rollup.da_url: missing; this chain keeps its data off L1")
     keccak = config.alt_da.commitment_type == "KeccakCommitment"
     return RestAvailability(client, table.da_url, Mode.KECCAK if keccak else Mode.GENERIC)
+
+
+def _blobs(table: Rollup, client: httpx.AsyncClient) -> BeaconBlobs | None:
+    if table.beacon_url is None:
+        return None
+    urls = [url for url in (table.beacon_url, table.blob_archive_url) if url is not None]
+    return BeaconBlobs(client, urls, Compute(processes=1).process)
 
 
 def _reset(reason: str) -> None:
