@@ -211,6 +211,7 @@ class Driver:
         if latest != self.l1_view.latest:
             safe, finalized = await self._label("safe"), await self._label("finalized")
             self._note(latest=latest, safe=safe, finalized=finalized)
+            self.chain.doubt()  # an engine that came back without its newest blocks says nothing
             if self._pipeline is not None:
                 await self._same_l1(self._pipeline.origin)
         self._polled = now

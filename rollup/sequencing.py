@@ -97,6 +97,8 @@ class Sequencing:
                 self._driver.request_reset(str(error))
                 self.tally.problem = str(error)
             except (Temporary, Malformed) as error:
+                self._driver.chain.doubt()  # perhaps the engine lost its head
+                self._driver.wake()
                 self.tally.problem = str(error)
             await trio.sleep(delay)
             delay = min(2 * delay, RETRY_SECONDS_MAX)

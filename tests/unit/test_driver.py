@@ -255,12 +255,21 @@ async def test_blocks_that_the_engine_lost_do_not_hold_up_derivation() -> None:
     rig.engine.crash(8)
     await leader.settle()
 
-    with pytest.raises(Temporary, match="no block"):
-        await rig.drive()
-    rig.driver.chain.doubt()  # as the loop does
     await rig.drive()
 
+    assert rig.driver.watch.resets == 1
     assert rig.heads.safe == leader.heads.safe
+
+
+async def test_an_engine_that_lost_blocks_is_noticed_with_the_next_block_of_l1() -> None:
+    """Nothing is derived and nothing is built meanwhile."""
+    rig = Rig()
+    await rig.blocks(6)
+    rig.engine.crash(3)
+    rig.l1.mine()
+    await rig.drive()
+
+    assert rig.heads.unsafe.number == 3
 
 
 async def test_nobody_builds_on_a_head_that_moved() -> None:
