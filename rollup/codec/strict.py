@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from protocol.codec import require
+from protocol.errors import Malformed
 
 DEPTH_MAX: Final = 16  # no Ethereum format nests deeper than 6
+PREFIXES: Final = tuple(bytes((value,)) for value in range(256))
 
 Item: TypeAlias = "bytes | list[Item]"
 Encodable: TypeAlias = "bytes | int | Sequence[Encodable]"
@@ -27,33 +29,45 @@ def read(data: bytes, at: int, depth: int = DEPTH_MAX) -> tuple[Item, int]:
     is_list, start, end = span(data, at)
     if not is_list:
         return data[start:end], end
-    require(depth > 0, f"RLP nested deeper than {DEPTH_MAX}")
+    if depth <= 0:
+        raise Malformed(f"RLP nested deeper than {DEPTH_MAX}")
     items: list[Item] = []
     while start < end:
+        prefix = data[start]
+        if prefix < 0x80:
+            items.append(data[start : start + 1])
+            start += 1
+            continue
         item, start = read(data, start, depth - 1)
         items.append(item)
-    require(start == end, "an RLP item reaches past its list")
+    if start != end:
+        raise Malformed("an RLP item reaches past its list")
     return items, end
 
 
 def span(data: bytes, at: int) -> tuple[bool, int, int]:
     """Whether the item at `at` is a list, and where its payload starts and ends."""
-    require(at < len(data), "an RLP item is missing")
+    if at >= len(data):
+        raise Malformed("an RLP item is missing")
     prefix = data[at]
     if prefix < 0x80:
         return False, at, at + 1
     is_list = prefix >= 0xC0
-    short = prefix - (0xC0 if is_list else 0x80)
-    start, size = at + 1, short
-    if short > 55:
-        start += short - 55
-        require(start <= len(data) and data[at + 1] != 0, "an RLP length is cut or has a zero")
+    size = prefix - (0xC0 if is_list else 0x80)
+    start = at + 1
+    if size > 55:
+        start += size - 55
+        if start > len(data) or data[at + 1] == 0:
+            raise Malformed("an RLP length is cut or has a zero")
         size = int.from_bytes(data[at + 1 : start], "big")
-        require(size > 55, f"RLP length {size} in the long form")
-    require(start + size <= len(data), f"RLP item of {size} bytes, {len(data) - start} are there")
-    if size == 1 and not is_list:
-        require(data[start] >= 0x80, "an RLP byte below 0x80 has a prefix")
-    return is_list, start, start + size
+        if size <= 55:
+            raise Malformed(f"RLP length {size} in the long form")
+    end = start + size
+    if end > len(data):
+        raise Malformed(f"RLP item of {size} bytes, {len(data) - start} are there")
+    if size == 1 and not is_list and data[start] < 0x80:
+        raise Malformed("an RLP byte below 0x80 has a prefix")
+    return is_list, start, end
 
 
 def as_bytes(item: Item, size: int | None = None, name: str = "RLP item") -> bytes:
@@ -94,15 +108,21 @@ def encode(value: Encodable) -> bytes:
     if isinstance(value, int):
         value = value.to_bytes((value.bit_length() + 7) // 8, "big")
     if isinstance(value, (bytes, bytearray)):
-        if len(value) == 1 and value[0] < 0x80:
+        size = len(value)
+        if size == 1 and value[0] < 0x80:
             return bytes(value)
-        return _prefix(0x80, len(value)) + value
-    payload = b"".join([encode(item) for item in value])
+        return PREFIXES[0x80 + size] + value if size < 56 else _prefix(0x80, size) + value
+    return list_of([encode(item) for item in value])
+
+
+def list_of(items: Sequence[bytes]) -> bytes:
+    """The list of items that are encoded already."""
+    payload = b"".join(items)
     return _prefix(0xC0, len(payload)) + payload
 
 
 def _prefix(offset: int, size: int) -> bytes:
     if size < 56:
-        return bytes((offset + size,))
+        return PREFIXES[offset + size]
     digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((offset + 55 + len(digits),)) + digits
+    return PREFIXES[offset + 55 + len(digits)] + digits

@@ -4,8 +4,7 @@ import contextlib
 from typing import Final
 
 from protocol.errors import Refused
-from rollup.engine import fees
-from rollup.engine.execution import NonceTooHigh, check
+from rollup.engine.execution import NonceTooHigh, check, rollup_cost
 from rollup.engine.lookup import Lookup
 from rollup.engine.transaction import Transaction
 
@@ -19,20 +18,19 @@ def admit(lookup: Lookup, transaction: Transaction) -> None:
     The sender must be able to pay for everything that he has waiting: gas, value and, on an OP
     chain, the fee for its data on L1 and the operator's, which come on top of gas.
     """
-    chain = lookup.chain
-    head = chain.head.header
-    if transaction.gas > head.gas_limit:
-        raise Refused(f"exceeds block gas limit: {transaction.gas} of {head.gas_limit}")
-    floor = fees.next_base_fee(chain) // BASE_FEE_SHARE_LEAST
+    standing = lookup.chain.standing()
+    state, gas_limit = standing.state, lookup.chain.head.header.gas_limit
+    if transaction.gas > gas_limit:
+        raise Refused(f"exceeds block gas limit: {transaction.gas} of {gas_limit}")
+    floor = standing.base_fee // BASE_FEE_SHARE_LEAST
     if transaction.max_fee_per_gas < floor:
         raise Refused(
             f"transaction underpriced: max fee per gas {transaction.max_fee_per_gas}, "
             f"needed at least {floor}"
         )
-    state = chain.call_state(head)  # a fee limit under the next base fee may wait
     with contextlib.suppress(NonceTooHigh):  # it may wait for its predecessors
         check(state, transaction)
-    cost = transaction.cost_max + chain.l1_cost(head, transaction.raw, transaction.gas)
+    cost = transaction.cost_max + rollup_cost(state, transaction)
     waiting = lookup.pool.spent(transaction.sender)
     waiting.pop(transaction.nonce, None)
     balance, total = state.get_balance(transaction.sender), sum(waiting.values())

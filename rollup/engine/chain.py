@@ -27,6 +27,7 @@ BUILD_SECONDS_MAX: Final = 1.5
 SEALED_KEPT_MAX: Final = 8
 SUBSCRIBER_BLOCKS_MAX: Final = 256
 REORG_BLOCKS_MAX: Final = 100_000
+STANDING_USES_MAX: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,16 @@ class Move:
 
     gone: tuple[Block, ...]
     come: tuple[Block, ...]
+
+
+@dataclass(slots=True)
+class Standing:
+    """The state of a head with nothing to pay, and what its next block asks per gas (wei)."""
+
+    head: bytes
+    state: State
+    base_fee: int
+    uses_left: int = STANDING_USES_MAX  # each may leave an account in the state's memory
 
 
 class Chain:
@@ -74,6 +85,7 @@ class Chain:
         self.target = 0
         """The highest number that whoever drives us spoke of and we could not follow; 0: none."""
         self._sealed: OrderedDict[bytes, Sealed] = OrderedDict()
+        self._standing: Standing | None = None
         self._listeners: list[trio.MemorySendChannel[Block]] = []
         heads = self.blocks.heads()
         if heads is None:
@@ -120,6 +132,17 @@ class Chain:
             return 0
         state = self.state(header)
         return int(state.fees().l1_fee(raw) + state.operator_fee(gas))
+
+    def standing(self) -> Standing:
+        """What a new transaction is judged by. Kept while the head stays, as reading all of it anew
+        takes longer than the judging; for the event loop alone, which changes nothing in it."""
+        known = self._standing
+        if known is None or known.head != self.head.hash or not known.uses_left:
+            head = self.head
+            state, base_fee = self.call_state(head.header), self.next_base_fee(head.header)
+            known = self._standing = Standing(head.hash, state, base_fee)
+        known.uses_left -= 1
+        return known
 
     def simulate(self, header: Header, transaction: Transaction) -> Outcome:
         """What `transaction` would do right after `header`, for free, whatever its nonce."""

@@ -9,6 +9,7 @@ from eth.vm.forks.prague.transactions import Authorization
 from eth_hash.auto import keccak
 
 from protocol.errors import Malformed
+from rollup.codec import strict
 
 TRANSACTION_BYTES_MAX: Final = 128 << 10
 INITCODE_BYTES_MAX: Final = 49152
@@ -118,13 +119,10 @@ def included(raw: bytes, chain_id: int, sender: bytes | None = None) -> Transact
     kind = LEGACY if raw[0] >= 0xC0 else raw[0]
     if kind not in (LEGACY, ACCESS_LIST, DYNAMIC_FEE, SET_CODE):
         raise Malformed(f"transaction type {kind} not supported")
-    try:
-        fields = rlp.decode(raw if kind == LEGACY else raw[1:])
-    except (rlp.RLPException, RecursionError) as error:
-        raise Malformed(f"transaction is not RLP: {error}") from error
+    fields = strict.decode(raw if kind == LEGACY else raw[1:])
     if not isinstance(fields, list):
         raise Malformed("transaction is not an RLP list")
-    transaction = (_legacy if kind == LEGACY else _typed)(kind, raw, list(fields), chain_id, sender)
+    transaction = (_legacy if kind == LEGACY else _typed)(kind, raw, fields, chain_id, sender)
     if transaction.max_priority_fee_per_gas > transaction.max_fee_per_gas:
         raise Malformed("max priority fee per gas higher than max fee per gas")
     if not transaction.to and len(transaction.data) > INITCODE_BYTES_MAX:
@@ -142,8 +140,8 @@ def _legacy(
     parity = v - 35 - 2 * chain_id if protected else v - 27
     if parity not in (0, 1):
         raise Malformed(f"invalid chain id for signer: v is {v}, this chain is {chain_id}")
-    signed = [*fields[:6], _minimal(chain_id), b"", b""] if protected else fields[:6]
-    digest = keccak(rlp.encode(signed))
+    signed = [*fields[:6], chain_id, 0, 0] if protected else fields[:6]
+    digest = keccak(strict.encode(signed))
     price = _integer(fields[1], UINT256_MAX)
     return _signed(
         kind,
@@ -168,7 +166,7 @@ def _typed(
     if _integer(fields[0], UINT256_MAX) != chain_id:
         raise Malformed(f"invalid chain id for signer: have {fields[0].hex()}, want {chain_id}")
     parity = _integer(fields[-3], 1)
-    digest = keccak(raw[:1] + rlp.encode(fields[:-3]))
+    digest = keccak(raw[:1] + strict.list_of([_unsigned(raw, fields)]))
     body = fields[1:-3]
     authorizations = body.pop() if kind == SET_CODE else []
     access = body.pop()
@@ -180,6 +178,12 @@ def _typed(
     return _signed(
         kind, raw, digest, parity, parity, body, access, authorizations, fields[-2:], sender
     )
+
+
+def _unsigned(raw: bytes, fields: list[Any]) -> bytes:
+    """The items that are signed, as they stand in the transaction."""
+    _, start, end = strict.span(raw, 1)
+    return raw[start : end - sum(len(strict.encode(item)) for item in fields[-3:])]
 
 
 def _signed(
@@ -251,20 +255,19 @@ def _integer(field: Any, limit: int) -> int:
     return value
 
 
-def _minimal(value: int) -> bytes:
-    return value.to_bytes((value.bit_length() + 7) // 8, "big")
-
-
 def _access_list(field: Any) -> AccessList:
-    try:
-        pairs = tuple((address, tuple(slots)) for address, slots in field)
-        sizes = all(len(a) == 20 and all(len(s) == 32 for s in slots) for a, slots in pairs)
-    except (TypeError, ValueError) as error:
-        raise Malformed("malformed access list") from error
-    kinds = all(isinstance(x, bytes) for a, slots in pairs for x in (a, *slots))
-    if not (sizes and kinds):
-        raise Malformed("malformed access list")
-    return tuple((a, tuple(int.from_bytes(s, "big") for s in slots)) for a, slots in pairs)
+    if field == []:
+        return ()
+    entries = field if isinstance(field, list) else [field]  # a string is no list, even if empty
+    for entry in entries:
+        if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], list)):
+            raise Malformed("malformed access list")
+        address, *slots = entry[0], *entry[1]
+        if not (isinstance(address, bytes) and len(address) == 20):
+            raise Malformed("malformed access list")
+        if not all(isinstance(slot, bytes) and len(slot) == 32 for slot in slots):
+            raise Malformed("malformed access list")
+    return tuple((a, tuple(int.from_bytes(slot, "big") for slot in slots)) for a, slots in entries)
 
 
 def _authorization(field: Any) -> Any:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import Malformed, Refused
+from rollup.codec import strict
 from rollup.engine import logs
 from rollup.engine.chain import Chain
 from rollup.engine.errors import Failure
@@ -309,3 +310,15 @@ def test_the_pool_is_bounded() -> None:
     assert len(full) == TRANSACTIONS_MAX
     assert full.get(bytes([0, PER_SENDER_MAX - 1, 10, 5])) is None
     assert full.get(bytes([0, PER_SENDER_MAX - 2, 10, 5])) is not None
+
+
+@pytest.mark.parametrize("wrong", [b"", b"\x01", [b""], [[b"\x01" * 20, b""]], [[b"\x01" * 20]]])
+def test_an_access_list_is_a_list_of_pairs(wrong: Any) -> None:
+    """An empty string is no empty list, although it encodes nothing as well."""
+    raw = signed(2, 0, 0, b"", b"\x07" * 20)
+    fields = strict.as_list(strict.decode(raw[1:]))
+    assert decode(raw[:1] + strict.encode(fields), CHAIN_ID).access_list == ()
+    fields[8] = wrong
+
+    with pytest.raises(Malformed, match="malformed access list"):
+        decode(raw[:1] + strict.encode(fields), CHAIN_ID)
