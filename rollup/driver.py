@@ -12,11 +12,11 @@ from rollup.canonical import Canonical
 from rollup.codec.config import RollupConfig
 from rollup.codec.payload import PayloadEnvelope
 from rollup.codec.refs import L1BlockRef, L2BlockRef
-from rollup.derive.needs import Attributes, NeedBlobs, NeedData, NeedL1, NeedL2
+from rollup.derive.needs import Attributes, Need, NeedBlobs, NeedData, NeedL1, NeedL2, NeedL2Block
 from rollup.derive.pipeline import Pipeline
 from rollup.derive.start import NeedL1Ref, Start, StartSearch
 from rollup.inputs import Inputs
-from rollup.l2_blocks import system_config_of
+from rollup.l2_blocks import ref_of, system_config_of
 from rollup.ports import Blobs, Clock, DataAvailability, Engine, L1Source
 from rollup.unsafe_blocks import UnsafeBlocks
 
@@ -274,15 +274,16 @@ class Driver:
             raise Refused(f"the engine finds a block of deposits alone invalid: {reason}")
         self.watch.derived += 1
 
-    async def _answer(
-        self, pipeline: Pipeline, need: NeedL1 | NeedL2 | NeedData | NeedBlobs
-    ) -> bool:
+    async def _answer(self, pipeline: Pipeline, need: NeedL1 | Need) -> bool:
         """Give the pipeline what it asks for; False when that is not there yet."""
         match need:
             case NeedL1():
                 return await self._next_l1(pipeline, need)
             case NeedL2(number):
                 pipeline.add_l2(number, await self._engine.ref(number))
+            case NeedL2Block(number):
+                envelope = await self._engine.payload(number)
+                pipeline.add_l2_block(ref_of(envelope, self.config), envelope.payload.transactions)
             case NeedData(commitment):
                 if self._inputs is None:
                     raise Temporary("L1 names data of a DA layer, and none is configured")

@@ -20,7 +20,7 @@ from rollup.codec.strict import encode
 from rollup.codec.system_config import CONFIG_UPDATE, SystemConfig, encode_ecotone_scalar
 from rollup.derive.attributes import build_attributes
 from rollup.derive.l1_traversal import after
-from rollup.derive.needs import Attributes, NeedBlobs, NeedData, NeedL1, NeedL2
+from rollup.derive.needs import Attributes, NeedBlobs, NeedData, NeedL1, NeedL2, NeedL2Block
 from rollup.derive.pipeline import Pipeline
 from rollup.derive.start import NeedL1Ref, Start, StartSearch
 
@@ -209,6 +209,7 @@ class Node:
     blobs: Mapping[bytes, bytes] = field(default_factory=dict)
     derived: list[Attributes] = field(default_factory=list)
     systems: dict[bytes, SystemConfig] = field(default_factory=dict)
+    bodies: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
     asked: list[object] = field(default_factory=list)
     pipeline: Pipeline | None = None
 
@@ -259,12 +260,16 @@ class Node:
                 case NeedL2(number=number) as need:
                     self.asked.append(need)
                     pipeline.add_l2(number, self.chain[number - self.chain[0].number])
+                case NeedL2Block(number=number) as need:
+                    self.asked.append(need)
+                    ref = self.chain[number - self.chain[0].number]
+                    pipeline.add_l2_block(ref, self.bodies[ref.hash])
                 case NeedData(commitment=commitment) as need:
                     self.asked.append(need)
                     pipeline.add_data(commitment, self.data[commitment])
-                case NeedBlobs(block=ref, hashes=hashes) as need:
+                case NeedBlobs(block=origin, hashes=hashes) as need:
                     self.asked.append(need)
-                    pipeline.add_blobs(ref, [self.blobs[each] for each in hashes])
+                    pipeline.add_blobs(origin, [self.blobs[each] for each in hashes])
         raise AssertionError("the pipeline does not come to an end")
 
     def _apply(self, found: Attributes) -> None:
@@ -275,6 +280,7 @@ class Node:
             assert found == self.pipeline.step(self.safe)
         self.derived.append(found)
         ref = execute(self.config, found.parent, found.attributes)
+        self.bodies[ref.hash] = found.attributes.transactions
         epoch = self.block(ref.l1_origin.number)
         assert epoch is not None
         system = self.systems[found.parent.hash]

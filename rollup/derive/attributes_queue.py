@@ -40,7 +40,7 @@ class AttributesQueue:
         epoch = self._l1.epoch(batch.epoch_number)
         built = build_attributes(self._config, parent_epoch.system_config, safe, epoch.block)
         whole = replace(built, transactions=(*built.transactions, *batch.transactions))
-        self._batch, self._last = None, Attributes(safe, whole, found.concluding, self._l1.origin)
+        self._batch, self._last = None, Attributes(safe, whole, True, self._l1.origin)
         return self._last
 
     def reject(self, attributes: Attributes) -> Attributes:

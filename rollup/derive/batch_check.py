@@ -12,6 +12,7 @@ from typing import Final
 from rollup.codec.batch import SingularBatch
 from rollup.codec.config import RollupConfig
 from rollup.codec.refs import L1BlockRef, L2BlockRef
+from rollup.codec.span import SpanBlock
 from rollup.derive.span import Span
 
 DEPOSIT: Final = 0x7E
@@ -160,4 +161,19 @@ def check_span_prefix(
         return _drop("another L1 chain")
     if start_epoch < parent.l1_origin.number:
         return _drop("epoch too old")
+    return ACCEPT
+
+
+def check_overlap(block: SpanBlock, ref: L2BlockRef, transactions: Sequence[bytes]) -> Ruling:
+    """A block of a span against the safe block of its height, whose `transactions` begin with
+    deposits.
+
+    Source: specs, delta/span-batches.md "Span Batch Validity Rules".  Holocene keeps this rule
+    (specs pull request 928), and so do op-node and kona (optimism 22215).
+    """
+    deposits = sum(raw[:1] == bytes((DEPOSIT,)) for raw in transactions)
+    if tuple(transactions[deposits:]) != block.transactions:
+        return _drop("an overlapped block has other transactions")
+    if ref.l1_origin.number != block.epoch_number:
+        return _drop("an overlapped block has another L1 origin")
     return ACCEPT

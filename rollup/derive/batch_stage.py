@@ -4,7 +4,7 @@ Source: specs, protocol/holocene/derivation.md "Span Batches" and "Batch Queue";
 batch_stage.go.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from protocol.errors import Reset
@@ -23,16 +23,16 @@ from rollup.derive.batch_check import (
 )
 from rollup.derive.channel_in_reader import ChannelInReader
 from rollup.derive.l1_traversal import L1Traversal
-from rollup.derive.needs import Need, NeedL2
+from rollup.derive.needs import Need, NeedL2, NeedL2Block
+from rollup.derive.overlap import Overlap
 from rollup.derive.span import Span
 
 
 @dataclass(frozen=True, slots=True)
 class NextBatch:
-    """A batch that is valid on the safe head; `concluding`: the last of its span."""
+    """A batch that is valid on the safe head."""
 
     batch: SingularBatch
-    concluding: bool
 
 
 class BatchStage:
@@ -48,15 +48,21 @@ class BatchStage:
         self._rest: Iterator[SpanBlock] = iter(())
         self._waiting: Span | None = None  # for its parent
         self._parents: dict[int, L2BlockRef | None] = {}  # the answer to `NeedL2`
+        self._overlap: Overlap | None = None  # of the waiting span with the safe chain
 
     def flush(self) -> None:
         """Drops the rest of the span and of the channel that it came from."""
         self._begin(iter(()))
-        self._waiting = None
+        self._wait_for(None)
         self._previous.flush()
 
     def add_l2(self, number: int, ref: L2BlockRef | None) -> None:
         self._parents = {number: ref}
+
+    def add_l2_block(self, ref: L2BlockRef, transactions: Sequence[bytes]) -> None:
+        if self._overlap is None:
+            raise ValueError("an L2 block that was not asked for")
+        self._overlap.add(ref, transactions)
 
     def next(self, safe: L2BlockRef) -> NextBatch | Need | None:
         """The batch after `safe`; None when it takes another L1 block to tell.
@@ -77,7 +83,7 @@ class BatchStage:
                 return batch
             ruling = check_singular(self._config, self._l1_blocks, safe, batch, self._origin)
             if ruling.verdict is Verdict.ACCEPT:
-                return NextBatch(batch, self._block is None)
+                return NextBatch(batch)
             if ruling.verdict is Verdict.DROP:
                 self.flush()
 
@@ -105,11 +111,12 @@ class BatchStage:
             found = self._waiting or self._previous.next()
             if not isinstance(found, Span):
                 return found
-            self._waiting = found
+            if found is not self._waiting:
+                self._wait_for(found)
             ruling = self._judge(safe, found)
-            if isinstance(ruling, NeedL2):
+            if not isinstance(ruling, Ruling):
                 return ruling
-            self._waiting, self._parents = None, {}
+            self._wait_for(None)
             if ruling.verdict is Verdict.DROP:
                 self.flush()
             elif ruling.verdict is Verdict.ACCEPT:
@@ -118,7 +125,13 @@ class BatchStage:
                     self.flush()  # its L1 origin is behind: not a batch of its own, all is dropped
         return self._taken(safe)
 
-    def _judge(self, safe: L2BlockRef, span: Span) -> Ruling | NeedL2:
+    def _wait_for(self, span: Span | None) -> None:
+        self._waiting, self._parents, self._overlap = span, {}, None
+
+    def _judge(self, safe: L2BlockRef, span: Span) -> Ruling | NeedL2 | NeedL2Block:
+        """op-node's checkSpanBatchHolocene: the prefix, then what overlaps the safe chain."""
+        if self._overlap is not None and self._overlap.safe == safe:
+            return self._overlap.ruling()
         ruling = check_span_times(self._config, safe, span)
         if ruling != ACCEPT:
             return ruling
@@ -130,7 +143,11 @@ class BatchStage:
             parent = self._parents.get(number)
         if parent is None:
             return Ruling(Verdict.UNDECIDED, "its parent is not there")
-        return check_span_prefix(self._config, self._l1_blocks, parent, span, self._origin)
+        ruling = check_span_prefix(self._config, self._l1_blocks, parent, span, self._origin)
+        if ruling != ACCEPT or number is None:
+            return ruling
+        self._overlap = Overlap(safe, span, number + 1)
+        return self._overlap.ruling()
 
     def _begin(self, blocks: Iterator[SpanBlock]) -> None:
         self._rest = blocks
@@ -162,6 +179,6 @@ class BatchStage:
         time = safe.time + self._config.block_time
         first_of_epoch = epoch.number == safe.l1_origin.number + 1
         if time < self._l1_blocks[1].time or first_of_epoch:
-            return NextBatch(SingularBatch(safe.hash, epoch.number, epoch.hash, time, ()), True)
+            return NextBatch(SingularBatch(safe.hash, epoch.number, epoch.hash, time, ()))
         del self._l1_blocks[0]  # the epoch moves on, with the first block when L1 does
         return None

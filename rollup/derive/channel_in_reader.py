@@ -10,6 +10,7 @@ from protocol.errors import Malformed
 from rollup.codec.batch import SingularBatch, decode_batch
 from rollup.codec.channel import read_batches
 from rollup.codec.config import RollupConfig
+from rollup.codec.span import SpanBatch
 from rollup.derive.channel_assembler import ChannelAssembler
 from rollup.derive.needs import Need
 from rollup.derive.span import Span
@@ -31,7 +32,9 @@ class ChannelInReader:
     def next(self) -> SingularBatch | Span | Need | None:
         """The next batch; None when this L1 block has no more.
 
-        What is malformed ends its channel, and the batches before it in the channel stay.
+        What is malformed ends its channel, and the batches before it in the channel stay.  A span
+        batch that can be read, but with a transaction that is none, is skipped alone: op-node does
+        so (its pull request 19502), while kona drops the rest of the channel.
         """
         while True:
             try:
@@ -39,18 +42,18 @@ class ChannelInReader:
             except Malformed:
                 self._batches = iter(())
                 continue
-            if batch is not None:
+            if isinstance(batch, SingularBatch):
                 return batch
+            if batch is not None:
+                try:
+                    return Span.of(batch, self._config)
+                except Malformed:
+                    continue
             data = self._previous.next()
             if not isinstance(data, bytes):
                 return data
             self._batches = read_batches(data)
 
-    def _decoded(self) -> SingularBatch | Span | None:
+    def _decoded(self) -> SingularBatch | SpanBatch | None:
         encoded = next(self._batches, None)
-        if encoded is None:
-            return None
-        batch = decode_batch(encoded)
-        if isinstance(batch, SingularBatch):
-            return batch
-        return Span.of(batch, self._config)
+        return None if encoded is None else decode_batch(encoded)

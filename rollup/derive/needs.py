@@ -22,6 +22,14 @@ class NeedL2:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedL2Block:
+    """The same with its transactions, to compare it with a span batch that overlaps it; answer by
+    `add_l2_block`."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class NeedData:
     """What an alt-DA commitment (without the leading 0x01) stands for; answer by `add_data`."""
 
@@ -36,7 +44,7 @@ class NeedBlobs:
     hashes: tuple[bytes, ...]
 
 
-Need = NeedL2 | NeedData | NeedBlobs  # what a stage in the middle may lack
+Need = NeedL2 | NeedL2Block | NeedData | NeedBlobs  # what a stage in the middle may lack
 
 
 @dataclass(frozen=True, slots=True)

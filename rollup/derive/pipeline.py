@@ -69,6 +69,10 @@ class Pipeline:
         """Answers `NeedL2`; None when the engine has no such block."""
         self._batches.add_l2(number, ref)
 
+    def add_l2_block(self, ref: L2BlockRef, transactions: Sequence[bytes]) -> None:
+        """Answers `NeedL2Block` with all transactions of the block, deposits too."""
+        self._batches.add_l2_block(ref, transactions)
+
     def add_data(self, commitment: bytes, data: bytes | None) -> None:
         """Answers `NeedData`; None drops it: an invalid certificate, an expired challenge."""
         self._retrieval.add_data(commitment, data)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Self
 
 from rollup.codec.config import RollupConfig
@@ -48,3 +49,7 @@ class Span:
             if timestamp > time:
                 yield SpanBlock(timestamp, epoch & U64_MASK, self.transactions[at : at + count])
             at += count
+
+    def up_to(self, time: int) -> Iterator[SpanBlock]:
+        """The blocks before those, likewise."""
+        return takewhile(lambda block: block.timestamp <= time, self.after(-1))

@@ -192,7 +192,7 @@ def test_a_restart_anywhere_changes_nothing(world: World, data: st.DataObject) -
     node = Node(world.truth.config, world.l1[: data.draw(st.integers(1, len(world.l1)))])
     node.run()
     kept = data.draw(st.integers(1, len(node.chain)))
-    again = Node(node.config, world.l1, node.chain[:kept], systems=node.systems)
+    again = Node(node.config, world.l1, node.chain[:kept], systems=node.systems, bodies=node.bodies)
 
     again.run()
 

@@ -10,7 +10,7 @@ from rollup.codec.deposit import DepositTransaction
 from rollup.codec.l1_info import L1Info
 from rollup.codec.refs import L1Block
 from rollup.codec.span import SpanBatch
-from rollup.derive.needs import Attributes, NeedL1, NeedL2
+from rollup.derive.needs import Attributes, NeedL1, NeedL2, NeedL2Block
 from rollup.derive.pipeline import Pipeline
 from tests.derive_world import (
     Node,
@@ -33,12 +33,12 @@ CONFIG = make_config()
 
 
 def test_a_span_batch_gives_the_sequencers_chain() -> None:
-    """Three blocks in one channel, the last one concludes the span."""
+    """Three blocks in one channel; since Holocene each of them is safe at once."""
     truth = truth_of(CONFIG, 3)
     node = Node(CONFIG, l1_of([post(*channel([truth.span(1, 3)], b"a"))]))
 
     assert node.run() == refs(truth, 3)
-    assert [each.concluding for each in node.derived] == [False, False, True]
+    assert all(each.concluding for each in node.derived)
     assert {each.derived_from for each in node.derived} == {node.l1[1].ref}
 
 
@@ -127,7 +127,7 @@ def test_an_invalid_batch_drops_the_rest_of_its_channel() -> None:
     assert node.run() == refs(truth, 1)
     chain.append(l1_child(chain[-1], 12, [post(*second)]))
     assert node.run() == refs(truth, 3)
-    assert node.asked == [NeedL2(0)]  # the parent of a span that overlaps
+    assert node.asked == [NeedL2(0), NeedL2Block(1)]  # the parent of a span that overlaps, and it
 
 
 def test_a_batch_of_the_past_is_skipped_alone() -> None:
@@ -135,6 +135,49 @@ def test_a_batch_of_the_past_is_skipped_alone() -> None:
     batches = [*truth.singular(1, 2), truth.span(1, 2), *truth.singular(1, 1), truth.span(2, 3)]
 
     assert Node(CONFIG, l1_of([post(*channel(batches, b"a"))])).run() == refs(truth, 3)
+
+
+def test_a_span_that_tells_the_safe_chain_otherwise_is_dropped() -> None:
+    """With its channel, op-node's TestBatchStage_OverlapContent: its tail belongs to another
+    history."""
+    other = Sequencer(CONFIG)
+    for nonce in (0, 77, 2):
+        other.build(l1_genesis(), [l2_transaction(nonce)])
+    truth = truth_of(CONFIG, 4)
+    first = post(*channel(truth.singular(1, 2), b"a"))
+    conflict = post(*channel([other.span(1, 3), *truth.singular(3, 3)], b"b"))
+    chain = l1_of([first], [conflict])
+    node = Node(CONFIG, chain)
+
+    assert node.run() == refs(truth, 2)
+    assert node.asked == [NeedL2(0), NeedL2Block(1), NeedL2Block(2)]
+    chain.append(l1_child(chain[-1], 12, [post(*channel([truth.span(1, 4)], b"c"))]))
+    assert node.run() == refs(truth, 4)
+
+
+def test_a_span_that_moves_an_origin_of_the_safe_chain_is_dropped() -> None:
+    chain = [l1_genesis()]
+    chain.append(l1_child(chain[0], 2))
+    truth, other = Sequencer(CONFIG), Sequencer(CONFIG)
+    for epoch in (chain[0], chain[1], chain[1]):
+        truth.build(epoch)
+    for epoch in (chain[1], chain[1], chain[1]):
+        other.build(epoch)
+    batches = [*truth.singular(1, 2), other.span(1, 3), *truth.singular(3, 3)]
+    chain.append(l1_child(chain[1], 12, [post(*channel(batches, b"a"))]))
+
+    assert Node(CONFIG, chain).run() == refs(truth, 2)
+
+
+def test_a_span_with_a_transaction_that_is_none_is_skipped_alone() -> None:
+    """As op-node does; kona drops the rest of the channel."""
+    truth = truth_of(CONFIG, 2)
+    spoilt = SpanBatch.decode(truth.span(1, 2))
+    bad = [replace(each, data=b"\x05" + each.data[1:]) for each in spoilt.transactions]
+    batches = [*truth.singular(1, 1), replace(spoilt, transactions=tuple(bad)).encode()]
+    batches += truth.singular(2, 2)
+
+    assert Node(CONFIG, l1_of([post(*channel(batches, b"a"))])).run() == refs(truth, 2)
 
 
 def test_a_gap_drops_the_channel() -> None:

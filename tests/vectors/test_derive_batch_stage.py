@@ -19,7 +19,7 @@ from rollup.codec.refs import L1BlockRef, L2BlockRef
 from rollup.codec.span import SpanBatch, SpanBlock
 from rollup.derive.batch_stage import BatchStage, NextBatch
 from rollup.derive.frame_queue import prune
-from rollup.derive.needs import NeedL2
+from rollup.derive.needs import NeedL2, NeedL2Block
 from rollup.derive.span import Span
 from tests.derive_world import l2_transaction, make_config
 
@@ -209,6 +209,10 @@ def test_overlapping_spans() -> None:
             assert bench.stage.next(bench.safe) == step
             bench.stage.add_l2(step.number, safe_at(10 + 2 * step.number, l1[0], step.number))
             found.append(step.number)
+        elif isinstance(step, NeedL2Block):
+            told = batches[step.number - 1]
+            ref = safe_at(told.timestamp, l1[0], step.number)
+            bench.stage.add_l2_block(ref, (b"\x7e", *told.transactions))
         elif isinstance(step, NextBatch):
             assert step.batch == batches[bench.safe.number]
             bench.adopt(step.batch)
@@ -284,6 +288,8 @@ def test_an_epoch_without_an_origin_flushes() -> None:
     assert [bench.next(), bench.next()] == known
     assert bench.stage.next(bench.safe) == NeedL2(0)
     bench.stage.add_l2(0, safe_at(10, l1[0]))
+    assert bench.stage.next(bench.safe) == NeedL2Block(1)
+    bench.stage.add_l2_block(safe_at(12, l1[1], 1), (b"\x7e", *known[0].transactions))
     assert bench.next() is None
     assert reader.flushed == 1
 
