@@ -42,7 +42,7 @@ from rollup.driver import Driver, Watch
 from rollup.proposer import Oracle, Proposer
 from rollup.sequencing import Sequencing
 from rollup.sources.engine import EngineClient
-from rollup.sources.l1 import L1
+from rollup.sources.l1 import L1, fractions_of
 from rollup.status import NodeStatus
 
 L1_SECONDS_MAX = 20.0  # of one call
@@ -243,7 +243,7 @@ async def open_rollup(
     ):
         if table.engine_url is not None:
             link.connect(table.engine_url)
-        l1 = L1(l1_rpc, inbox=config.batch_inbox_address)
+        l1 = L1(l1_rpc, inbox=config.batch_inbox_address, fraction=fractions_of(config))
         engine = EngineClient(link, config)
         da = _availability(table, config, client)
         driver = Driver(

@@ -43,13 +43,15 @@ class L2BlockRef:
 
 @dataclass(frozen=True, slots=True)
 class L1Transaction:
-    """A transaction on L1; `to` is empty when it creates a contract, `sender` is recovered."""
+    """A transaction on L1 of EIP-2718 type `kind`; `to` is empty when it creates a contract,
+    `sender` is recovered."""
 
     hash: bytes
     sender: bytes
     to: bytes
     data: bytes
     blob_hashes: tuple[bytes, ...] = ()
+    kind: int = 0
 
 
 @dataclass(frozen=True, slots=True)

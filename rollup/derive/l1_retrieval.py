@@ -17,6 +17,8 @@ from rollup.codec.config_parts import KECCAK_COMMITMENT
 from rollup.codec.refs import L1Block, L1BlockRef
 from rollup.derive.needs import Need, NeedBlobs, NeedData
 
+# specs, derivation.md "L1 Retrieval": no type after blobs counts, but deposits where L1 is an L2
+BATCHER_KINDS: Final = (0, 1, 2, 3, 0x7E)
 KECCAK_INPUT_BYTES_MAX: Final = 130_672  # what the challenge contract can resolve, op-alt-da
 
 
@@ -34,6 +36,8 @@ def _inputs(config: RollupConfig, block: L1Block, batcher: bytes) -> Iterator[by
     """
     for transaction in block.transactions:
         if transaction.to != config.batch_inbox_address or transaction.sender != batcher:
+            continue
+        if transaction.kind not in BATCHER_KINDS:
             continue
         if transaction.blob_hashes:
             yield from (_Blob(each) for each in transaction.blob_hashes)

@@ -9,6 +9,7 @@ from eth_hash.auto import keccak
 from protocol.codec import require
 from protocol.errors import Malformed, Refused, Temporary
 from rollup.codec import strict
+from rollup.codec.config import RollupConfig
 from rollup.codec.header import Header
 from rollup.codec.hexadecimal import data, data_list, fields, from_bytes, quantity
 from rollup.codec.refs import L1Block, L1BlockRef, L1Log, L1Transaction
@@ -22,14 +23,42 @@ LOGS_MAX: Final = 1 << 20
 TOPICS_MAX: Final = 4
 CANCUN_FRACTION: Final = 3338477  # BLOB_BASE_FEE_UPDATE_FRACTION of EIP-4844
 PRAGUE_FRACTION: Final = 5007716  # of EIP-7691
+EXCESS_FRACTIONS_MAX: Final = 178  # e**178 wei no longer fit into the 256 bits of a fee
 METHOD_NOT_FOUND: Final = -32601
+
+# EIP-8134 and EIP-8135: from when, and the fraction; by chain id of L1
+BPO1_FRACTION: Final = 8346193
+BPO2_FRACTION: Final = 11684671
+LATER_FRACTIONS: Final = {
+    1: ((1767747671, BPO2_FRACTION), (1765290071, BPO1_FRACTION)),
+    11155111: ((1761607008, BPO2_FRACTION), (1761017184, BPO1_FRACTION)),
+    560048: ((1762955544, BPO2_FRACTION), (1762365720, BPO1_FRACTION)),
+}
 
 Json = Mapping[str, Any]
 
 
 def blob_fraction(header: Header) -> int:
-    """The blob schedule by what the header has of Prague; a chain with later ones names its own."""
+    """The blob schedule by what the header has of Prague, for an L1 without later ones."""
     return CANCUN_FRACTION if header.requests_hash is None else PRAGUE_FRACTION
+
+
+def fractions_of(config: RollupConfig) -> Callable[[Header], int]:
+    """The blob schedule as the L2 of `config` sees its L1.
+
+    Some L2s on test networks went on with Cancun's fraction after Prague, up to the time that their
+    configuration names (specs, pectra-blob-schedule/derivation.md).
+    """
+    repaired = config.pectra_blob_schedule_time or 0
+    later = LATER_FRACTIONS.get(config.l1_chain_id, ())
+
+    def fraction(header: Header) -> int:
+        if header.timestamp < repaired:
+            return CANCUN_FRACTION
+        known = (found for since, found in later if header.timestamp >= since)
+        return next(known, blob_fraction(header))
+
+    return fraction
 
 
 class L1:
@@ -128,11 +157,14 @@ class L1:
             to=to,
             data=data(found.get("input"), name="input"),
             blob_hashes=transactions.blob_hashes(found),
+            kind=transactions.type_of(found),
         )
 
 
 def blob_base_fee(excess: int, fraction: int) -> int:
-    """Wei per blob gas: `fake_exponential(1, excess, fraction)` of EIP-4844."""
+    """Wei per blob gas: `fake_exponential(1, excess, fraction)` of EIP-4844.  `Malformed` for an
+    excess that no L1 can reach, with which this would not end soon."""
+    require(excess <= EXCESS_FRACTIONS_MAX * fraction, f"excess blob gas of {excess}")
     total, term, step = 0, fraction, 1
     while term > 0:
         total += term

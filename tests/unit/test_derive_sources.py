@@ -50,6 +50,16 @@ def test_only_the_batcher_of_the_moment_is_heard() -> None:
     assert node.run() == refs(truth, 2)
 
 
+def test_a_type_of_transaction_after_blobs_is_not_heard() -> None:
+    """A set-code transaction of the batcher's, by the specification and op-node."""
+    truth = truth_of(CONFIG, 1)
+    sent = post(*channel([truth.span(1, 1)], b"a"))
+
+    assert Node(CONFIG, l1_of([replace(sent, kind=4)])).run() == refs(truth, 0)
+    for kind in (0, 1, 2, 0x7E):
+        assert Node(CONFIG, l1_of([replace(sent, kind=kind)])).run() == refs(truth, 1)
+
+
 def test_blobs_are_asked_for_in_their_place() -> None:
     """Calldata and blobs of one block in order; a blob transaction's calldata is ignored, a blob
     that does not decode is as if it were not there."""
@@ -57,7 +67,7 @@ def test_blobs_are_asked_for_in_their_place() -> None:
     frames = channel([truth.span(1, 3)], b"a", size=100)
     first, second = encode_frames(frames[:1]), encode_frames(frames[1:])
     hashes = (b"\1" + b"a" * 31, b"\1" + b"b" * 31)
-    carrier = replace(inbox(b"not read"), blob_hashes=hashes)
+    carrier = replace(inbox(b"not read"), blob_hashes=hashes, kind=3)
     other = replace(inbox(b"", IMPOSTOR), blob_hashes=(b"\1" + b"c" * 31,))
     blobs = {hashes[0]: b"\xff" * 131_072, hashes[1]: encode_blob(second)}
     node = Node(CONFIG, l1_of([inbox(first), other, carrier]), blobs=blobs)

@@ -11,11 +11,13 @@ from eth_account.signers.local import LocalAccount
 from eth_hash.auto import keccak
 
 from protocol.errors import Malformed, Refused, Temporary
+from rollup.codec.header import Header
 from rollup.engine.chain import Chain
 from rollup.engine.genesis import genesis, parse
 from rollup.engine.kv import KeyValues
-from rollup.sources.l1 import L1, blob_base_fee
+from rollup.sources.l1 import L1, blob_base_fee, fractions_of
 from rollup.sources.transactions import encode, recover
+from tests.derive_world import make_config
 from tests.engine_call import EngineCall
 
 RICH: LocalAccount = Account.from_key("0x" + "ac" * 32)
@@ -76,6 +78,7 @@ async def test_a_block_has_what_was_sent_and_who_sent_it(tmp_path: Path) -> None
         assert [tx.hash for tx in block.transactions] == [keccak(raw) for raw in raws]
         assert {tx.sender for tx in block.transactions} == {RICH_ADDRESS}
         assert [tx.to for tx in block.transactions][:3] == [INBOX, INBOX, b""]
+        assert [tx.kind for tx in block.transactions] == [0, 1, 2, 4, 2]
         assert block.transactions[0].data == b"\0frames"
         assert [(log.index, log.transaction) for log in block.logs] == [(0, 2)]
         assert block.logs[0].data == (42).to_bytes(32, "big")
@@ -249,3 +252,51 @@ def test_the_blob_base_fee_of_known_blocks() -> None:
     assert blob_base_fee(0, 3338477) == 1
     assert blob_base_fee(3338477 * 10, 3338477) == 22026
     assert blob_base_fee(5007716 * 2, 5007716) == 7
+
+
+def _header(time: int, prague: bool = True) -> Header:
+    fields: dict[str, Any] = dict.fromkeys(
+        ("parent_hash", "uncles_hash", "state_root", "transactions_root", "receipts_root"),
+        bytes(32),
+    )
+    fields |= dict.fromkeys(("difficulty", "number", "gas_limit", "gas_used"), 0)
+    rest: dict[str, Any] = {
+        "coinbase": bytes(20),
+        "bloom": bytes(256),
+        "extra_data": b"",
+        "mix_hash": bytes(32),
+    }
+    later: dict[str, Any] = {"base_fee": 1, "withdrawals_root": bytes(32), "blob_gas_used": 0}
+    later |= {"excess_blob_gas": 0, "parent_beacon_block_root": bytes(32)}
+    return Header(
+        **fields,
+        **rest,
+        **later,
+        timestamp=time,
+        nonce=bytes(8),
+        requests_hash=bytes(32) if prague else None,
+    )
+
+
+def test_the_fraction_of_the_blob_fee_follows_the_l1() -> None:
+    """Ethereum's blob parameter forks, and the repair of L2s that missed Prague's fraction."""
+    mainnet = fractions_of(make_config(l1_chain_id=1))
+    sepolia = fractions_of(
+        make_config(l1_chain_id=11155111, pectra_blob_schedule_time=1_742_486_400)
+    )
+
+    assert mainnet(_header(1_740_000_000, prague=False)) == 3338477
+    assert [mainnet(_header(time)) for time in (1765290070, 1765290071, 1767747671)] == [
+        5007716,
+        8346193,
+        11684671,
+    ]
+    assert sepolia(_header(1_742_486_399)) == 3338477
+    assert sepolia(_header(1_742_486_400)) == 5007716
+    assert sepolia(_header(1_761_607_008)) == 11684671
+    assert fractions_of(make_config())(_header(1_761_607_008)) == 5007716
+
+
+def test_an_excess_that_no_l1_has_is_malformed_at_once() -> None:
+    with pytest.raises(Malformed):
+        blob_base_fee((1 << 64) - 1, 3338477)
