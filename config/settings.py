@@ -133,7 +133,12 @@ class Rollup(Table):
     states_kept: int | None = Field(default=None, ge=128)  # None: those of all blocks
 
     @model_validator(mode="after")
-    def one_needs_the_other(self) -> Self:
+    def fits_together(self) -> Self:
+        if shapes.split_host_port(self.rpc_listen)[0] not in ("127.0.0.1", "localhost"):
+            raise ValueError(
+                "rollup: rpc_listen: want 127.0.0.1:PORT: the engine serves this machine only; "
+                f"put a proxy before it for others, got {json.dumps(self.rpc_listen)}"
+            )
         if self.engine_url is not None and self.jwt_file is None:
             raise ValueError("rollup: engine_url wants jwt_file, the secret of that engine")
         if self.blob_archive_url is not None and self.beacon_url is None:

@@ -1,27 +1,28 @@
 """What would keep a node from starting, found before it is started."""
 
-import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.error import URLError
+from typing import TYPE_CHECKING, TypeVar
 
 from config import shapes
 from config.network import Network, load_network
 from config.settings import ConfigError, Settings, load
-from node.exits import ChainTrouble, Fault, WrongSettings
+from node.exits import Fault, Note, WrongSettings
 
-ANSWER_BYTES_MAX = 1 << 20
+if TYPE_CHECKING:
+    from rollup.codec.config import RollupConfig
+
+T = TypeVar("T")
 STORE = "store"  # the folder under data_dir
 
 
 def problems(file: Path, *, online: bool = False) -> list[Fault]:
-    """Every problem of the settings in `file`, the most basic first."""
+    """Every problem of the settings in `file`, the most basic first; each `Note` at the end."""
     try:
         settings = load(file)
     except ConfigError as error:
         return [WrongSettings(line) for line in str(error).splitlines()]
-    return list(_found(settings, online=online))
+    return sorted(_found(settings, online=online), key=lambda fault: isinstance(fault, Note))
 
 
 def _found(settings: Settings, *, online: bool) -> Iterator[Fault]:
@@ -34,13 +35,25 @@ def _found(settings: Settings, *, online: bool) -> Iterator[Fault]:
         lambda: _store(settings),
         lambda: _ports(settings),
     ]
-    if online:
-        checks.append(lambda: _chain(settings, network, address))
     for check in checks:
         try:
             check()
         except Fault as fault:
             yield fault
+    config: list[RollupConfig] = []
+    if settings.rollup is not None:
+        from node import check_rollup
+
+        yield from check_rollup.faults(settings, _first(network), config.append)
+    if online:
+        from node import check_online
+
+        known = check_online.Known(settings, _first(network), _first(address), _first(config))
+        yield from check_online.faults(known)
+
+
+def _first(found: list[T]) -> T | None:
+    return found[0] if found else None
 
 
 def _network(settings: Settings) -> Network:
@@ -96,37 +109,3 @@ def _ports(settings: Settings) -> None:
         raise WrongSettings(f"{names}: want a port each, got {ports}")
     for name, host, port in wanted:
         probe(host, port, name)
-
-
-def _chain(settings: Settings, networks: list[Network], addresses: list[bytes]) -> None:
-    url = settings.chain.rpc_url
-    found = int(_call(settings, "eth_chainId"), 16)
-    if networks and found != networks[0].chain_id:
-        raise ChainTrouble(
-            f"chain.rpc_url: {url} is chain {found}, network {networks[0].name} is "
-            f"{networks[0].chain_id}; set the right URL or network"
-        )
-    if addresses:
-        account = "0x" + addresses[0].hex()
-        if int(_call(settings, "eth_getBalance", account, "latest"), 16) == 0:
-            raise ChainTrouble(f"account {account} has no funds on chain {found}; send it OPEN")
-
-
-def _call(settings: Settings, method: str, *params: str) -> str:
-    url = settings.chain.rpc_url
-    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"content-type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=settings.chain.timeout_seconds) as answer:
-            result = json.loads(answer.read(ANSWER_BYTES_MAX))["result"]
-    except (URLError, OSError, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise ChainTrouble(
-            f"chain.rpc_url: {url} does not answer {method}: {reason}; "
-            "start the chain's node or set another URL"
-        ) from None
-    if not isinstance(result, str) or not result.startswith("0x"):
-        raise ChainTrouble(f"chain.rpc_url: {url} answers {method} with {result!r}")
-    return result

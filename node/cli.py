@@ -73,19 +73,23 @@ def init(
 @app.command()
 def check(
     file: File,
-    online: Annotated[bool, typer.Option("--online", help="Ask the chain too.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask the chains and servers too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Look for what would keep this node from starting: each problem with place and remedy."""
     from node.check import problems
 
-    found = problems(file, online=online)
+    told = problems(file, online=online)
+    found = [fault for fault in told if fault.code != exits.OK]
+    notes = [str(note) for note in told if note.code == exits.OK]
     if as_json:
         rows = [{"code": fault.code, "problem": str(fault)} for fault in found]
-        typer.echo(json.dumps({"ok": not found, "problems": rows}))
+        typer.echo(json.dumps({"ok": not found, "problems": rows, "notes": notes}))
     else:
-        for fault in found:
-            typer.echo(str(fault), err=True)
+        for line in [*(str(fault) for fault in found), *(f"note: {note}" for note in notes)]:
+            typer.echo(line, err=True)
         if not found:
             typer.echo(f"{file}: ok")
     if found:

@@ -38,3 +38,9 @@ class KeyTrouble(Fault):
 
 class ChainTrouble(Fault):
     code = CHAIN
+
+
+class Note(Fault):
+    """Nothing that keeps a node from running; something that its operator may not have meant."""
+
+    code = OK

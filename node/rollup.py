@@ -1,6 +1,5 @@
 """The L2 side of a node: its engine, what derives it from L1, and what a sequencer adds to both."""
 
-import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from contracts.outbox import Outbox
 from contracts.rpc import Rpc, connect
 from node.beacon import BeaconBlobs
 from node.blocks import BlockExchange, read_unsafe_signer
+from node.check_rollup import read_config
 from node.clock import SystemClock
 from node.compute import Compute
 from node.da import RestAvailability
@@ -259,15 +259,6 @@ async def open_rollup(
         yield RollupNode(
             settings, table, file, config, signer, store, l1_rpc, link, l1, engine, driver, da
         )
-
-
-def read_config(table: Rollup) -> RollupConfig:
-    try:
-        return RollupConfig.parse(json.loads(table.config.read_bytes()))
-    except OSError as error:
-        raise WrongSettings(f"rollup.config: {table.config}: {error.strerror}") from None
-    except (ValueError, Malformed) as error:
-        raise WrongSettings(f"rollup.config: {table.config}: {error}") from None
 
 
 def _availability(

@@ -85,7 +85,8 @@ def test_check_is_silent_about_a_good_node(file: Path, capsys: Captured) -> None
 
     assert main(["check", str(file)]) == exits.OK
     assert main(["check", str(file), "--json"]) == exits.OK
-    assert json.loads(capsys.readouterr().out.splitlines()[1]) == {"ok": True, "problems": []}
+    answer = {"ok": True, "problems": [], "notes": []}
+    assert json.loads(capsys.readouterr().out.splitlines()[1]) == answer
     assert sorted(file.parent.iterdir()) == before, "a check makes nothing"
 
 
