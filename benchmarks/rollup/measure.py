@@ -81,7 +81,7 @@ def _round(
     done: dict[str, list[Block]] = {server: [] for server in servers}
     cpu = dict.fromkeys(servers, 0.0)
     for _ in range(blocks):
-        raws = [wallets.sign(name) for _ in range(size)]
+        raws = wallets.block(name, size)
         attributes = sequencer.attributes()
         for server, peer in servers.items():
             before = peer.cpu()

@@ -1,7 +1,9 @@
-"""Wallets and what they send: transfers of money, transfers of a token."""
+"""Wallets and what they send."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import coincurve
 import rlp
@@ -15,21 +17,49 @@ WETH = bytes.fromhex("4200000000000000000000000000000000000006")  # the token: i
 BALANCES_SLOT = 3  # of WETH9
 FEE, TIP = 10**11, 10**9
 TRANSFER = keccak(b"transfer(address,uint256)")[:4]
+MESSENGER = bytes.fromhex("4200000000000000000000000000000000000007")
+SEND_MESSAGE = keccak(b"sendMessage(address,bytes,uint32)")[:4]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`weight`: a block holds so many times fewer of it than of plain transfers."""
+    """What one transaction does; a block holds `weight` times fewer of it than of plain transfers.
+
+    `call` gives recipient, value in wei and data, for a payee that is new each time.
+    """
 
     gas: int
     weight: int
+    call: Callable[[bytes], tuple[bytes, int, bytes]]
 
 
-WORKLOADS = {"transfers": Workload(21_000, 1), "token transfers": Workload(100_000, 2)}
+def _pay(payee: bytes) -> tuple[bytes, int, bytes]:
+    return payee, 1, b""
+
+
+def _pay_token(payee: bytes) -> tuple[bytes, int, bytes]:
+    return WETH, 0, TRANSFER + payee.rjust(32, b"\0") + _word(5)
+
+
+def _send_message(payee: bytes) -> tuple[bytes, int, bytes]:
+    """100 bytes to L1: two proxies, their implementations, hashes, storage and four events."""
+    head = SEND_MESSAGE + payee.rjust(32, b"\0") + _word(96) + _word(200_000)
+    return MESSENGER, 0, head + _word(100) + (payee * 5).ljust(128, b"\0")
+
+
+def _word(value: int) -> bytes:
+    return value.to_bytes(32, "big")
+
+
+WORKLOADS: Final = {
+    "transfers": Workload(21_000, 1, _pay),
+    "token transfers": Workload(100_000, 2, _pay_token),
+    "messages to L1": Workload(250_000, 5, _send_message),
+}
 
 
 class Wallets:
-    """Ten accounts in turn, each transaction to an address that is new."""
+    """Ten accounts, each transaction to an address that is new."""
 
     def __init__(self) -> None:
         self.secrets = [keccak(b"wallet %d" % number) for number in range(WALLETS)]
@@ -37,25 +67,14 @@ class Wallets:
         self._nonces = [0] * WALLETS
         self._serial = itertools.count(1)
 
-    def sign(self, workload: str) -> bytes:
-        serial = next(self._serial)
-        at = serial % WALLETS
-        payee = keccak(b"payee %d" % serial)[12:]
-        to, value, data = payee, 1, b""
-        if workload != "transfers":
-            to, value = WETH, 0
-            data = TRANSFER + payee.rjust(32, b"\0") + (5).to_bytes(32, "big")
-        fields = [
-            CHAIN_ID,
-            self._nonces[at],
-            TIP,
-            FEE,
-            WORKLOADS[workload].gas,
-            to,
-            value,
-            data,
-            [],
-        ]
+    def block(self, workload: str, size: int) -> list[bytes]:
+        """Each wallet's together: then first come, first served and our order by tip are one."""
+        return [self._sign(workload, number * WALLETS // size) for number in range(size)]
+
+    def _sign(self, workload: str, at: int) -> bytes:
+        work = WORKLOADS[workload]
+        to, value, data = work.call(keccak(b"payee %d" % next(self._serial))[12:])
+        fields = [CHAIN_ID, self._nonces[at], TIP, FEE, work.gas, to, value, data, []]
         self._nonces[at] += 1
         digest = keccak(b"\x02" + rlp.encode(fields))
         signature = coincurve.PrivateKey(self.secrets[at]).sign_recoverable(digest, hasher=None)
