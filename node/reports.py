@@ -10,6 +10,7 @@ from node.chain import ContractChain
 from node.http.health import Report, duty_rows, not_running
 from node.membership import Membership
 from node.notify import Watchdog
+from node.rollup_report import RollupReport
 from node.supervisor import Supervisor
 from p2p.identity import to_text
 from p2p.network import Network
@@ -30,6 +31,7 @@ class Situation:
     watchdog: Watchdog
     clock: Clock
     trouble: Callable[[], Sequence[str]]  # what single roles have to say
+    rollup: RollupReport | None = None  # of a node that derives the chain
 
     def report(self) -> Report:
         return Report(self._not_alive, self._not_ready, self._not_earning, self._status)
@@ -48,11 +50,15 @@ class Situation:
         others = self.chain.ledger.nodes.keys() - {self.membership.operator}
         if others and not self.network.peers.connected():
             reasons.append(f"no peer is connected of {len(others)} registered ones")
+        if self.rollup is not None:
+            reasons += self.rollup.not_ready()
         reasons += not_running(self.supervisor().states)
         return reasons
 
     def _not_earning(self) -> list[str]:
         ledger, reasons = self.chain.ledger, list(self.trouble())
+        if self.rollup is not None:
+            reasons += self.rollup.trouble()
         if problem := self.chain.outbox.status().problem:
             reasons.append(f"transactions wait: {problem}")
         if self.chain.live:
@@ -78,6 +84,7 @@ class Situation:
                 "time": ledger.time,
                 "live": self.chain.live,
             },
+            **({} if self.rollup is None else {"rollup": self.rollup.section()}),
             "stake": str(ledger.stakes.get(self.membership.operator, 0)),
             "intents": {"waiting": outbox.waiting, "in_flight": outbox.in_flight},
             "duties": duty_rows(self.supervisor().states),

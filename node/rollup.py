@@ -27,6 +27,7 @@ from node.http import optimism
 from node.http.da import routes as da_routes
 from node.keystore import LocalSigner
 from node.metrics import Metrics
+from node.rollup_report import Funds, RollupReport, Sequencer
 from node.store import Records
 from node.supervisor import Duty
 from p2p.network import Network as P2PNetwork
@@ -47,6 +48,7 @@ from rollup.status import NodeStatus
 
 L1_SECONDS_MAX = 20.0  # of one call
 SIGNER_SECONDS = 60.0  # between two looks at who signs unsafe blocks
+FUNDS_SECONDS = 60.0  # between two looks at what the account has on L1
 DA, L1_OUTBOX, SEQUENCED, BATCHED = b"da/", b"l1/", b"sequencing/", b"batcher/"  # namespaces
 
 log = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ class RollupNode:
     clock: SystemClock = field(default_factory=SystemClock)
     unsafe_signer: bytes | None = None  # who signs the blocks of gossip, as L1 says
     problems: list[Callable[[], str | None]] = field(default_factory=list)
-    batcher: Batcher | None = None
+    sequencer: Sequencer | None = None
     serving: trio.Event = field(default_factory=trio.Event)  # the engine, for the first time
 
     def __post_init__(self) -> None:
@@ -83,7 +85,7 @@ class RollupNode:
             self.clock.now,
             self.signer if self.sequences else None,
         )
-        self.problems.append(lambda: self.driver.watch.problem)
+        self.problems.append(lambda: _named("derivation", self.driver.watch.problem))
 
     def gossip(self) -> Gossip:
         """How p2p takes part in the gossip of blocks."""
@@ -126,8 +128,8 @@ class RollupNode:
         metrics.watch(metrics.derivation.labels("derived"), lambda: watch.derived)
         metrics.watch(metrics.derivation.labels("resets"), lambda: watch.resets)
         metrics.watch(metrics.derivation.labels("queued"), lambda: driver.queued)
-        if self.batcher is not None:
-            tally = self.batcher.tally
+        if self.sequencer is not None:
+            tally = self.sequencer.batcher.tally
             for what in ("channels", "blocks", "bytes", "lost", "failovers", "waiting"):
                 metrics.watch(metrics.batcher.labels(what), partial(getattr, tally, what))
 
@@ -139,8 +141,16 @@ class RollupNode:
         ref = getattr(self.driver.l1_view, head)
         return 0.0 if ref is None else float(ref.number)
 
-    def trouble(self) -> list[str]:
-        return [problem for ask in self.problems if (problem := ask()) is not None]
+    def report(self, network: P2PNetwork) -> RollupReport:
+        """How it stands; after `duties`."""
+        return RollupReport(
+            self.driver,
+            self.clock,
+            self.problems,
+            lambda: self.unsafe_signer,
+            lambda: 0 if network.blocks is None else network.blocks.peers(),
+            self.sequencer,
+        )
 
     async def _run_engine(self) -> None:
         def started(endpoints: Endpoints) -> None:
@@ -184,7 +194,7 @@ class RollupNode:
             publish=self.exchange.publish,
             confirmations=self.table.l1_confirmations,
         )
-        self.batcher = batcher = Batcher(
+        batcher = Batcher(
             config=self.config,
             driver=self.driver,
             engine=self.engine,
@@ -209,6 +219,14 @@ class RollupNode:
             on_safe=table.propose == "safe",
             poll_seconds=max(2.0, self.table.l1_poll_seconds),
         )
+        funds = Funds(self.l1_rpc, self.signer.address, table.frame_bytes_max)
+        self.sequencer = Sequencer(sequencing, batcher, proposer, funds)
+
+        async def watch_funds() -> None:
+            while True:
+                await funds.refresh()
+                await trio.sleep(FUNDS_SECONDS)
+
         self.problems += [
             lambda: _named("sequencing", sequencing.tally.problem),
             lambda: _named("batcher", batcher.tally.problem),
@@ -220,6 +238,7 @@ class RollupNode:
             Duty("batcher", batcher.run),
             Duty("proposer", proposer.run),
             Duty("l1 outbox", outbox.run),
+            Duty("l1 funds", watch_funds),
         ]
 
 

@@ -37,13 +37,16 @@ def fetch(settings: Settings) -> dict[str, Any]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """The report in lines: the node, its duties, then why it is not earning."""
+    """The report in lines: the node, the rollup, its duties, then why it is not earning."""
+    tables = {key: value for key, value in report.items() if isinstance(value, dict)}
     lines = [
         f"{key}: {value}" for key, value in report.items() if not isinstance(value, list | dict)
     ]
-    for key, value in report.items():
-        if isinstance(value, dict):
-            lines.append(f"{key}: " + ", ".join(f"{name} {item}" for name, item in value.items()))
+    for key, value in tables.items():
+        if key != "rollup":
+            lines.append(f"{key}: {_pairs(value)}")
+    if "rollup" in tables:
+        lines += _rollup(tables["rollup"])
     for duty in report.get("duties", []):
         error = f" ({duty['error']})" if duty.get("error") else ""
         lines.append(
@@ -53,3 +56,31 @@ def render(report: dict[str, Any]) -> str:
     reasons = report.get("not_earning", [])
     lines += [f"not earning: {reason}" for reason in reasons] or ["earning: nothing stands against"]
     return "\n".join(lines)
+
+
+def _rollup(section: dict[str, Any]) -> list[str]:
+    """Blocks with their age, L2 and L1, then figures; its problems are among the reasons."""
+    l2 = [f"{name} {_block(section.get(name))}" for name in ("unsafe", "safe", "finalized")]
+    l1 = section.get("l1") or {}
+    lines = [
+        "rollup: " + ", ".join(l2),
+        f"L1: newest {_block(l1.get('latest'))}, finalized {_block(l1.get('finalized'))}, "
+        f"read up to {_block(l1.get('current'))}, {l1.get('behind')} behind",
+        "derivation: "
+        + _pairs({k: section.get(k) for k in ("derived", "resets", "queued", "gossip_peers")}),
+        f"unsafe blocks are signed by: {section.get('unsafe_block_signer') or 'not known yet'}",
+    ]
+    for part in ("sequencer", "batcher", "proposer"):
+        if isinstance(figures := section.get(part), dict):
+            lines.append(f"{part}: {_pairs(figures)}")
+    return lines
+
+
+def _block(block: Any) -> str:
+    if not isinstance(block, dict):
+        return "not known yet"
+    return f"{block.get('number')} ({block.get('age')} s old)"
+
+
+def _pairs(table: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {item}" for name, item in table.items())

@@ -166,7 +166,6 @@ class Node:
             duties += self.rollup.duties(network, self.compute)
             self.routes += self.rollup.routes()
             self.rollup.watch(self.metrics)
-            self.trouble.append(self.rollup.trouble)
         supervisor = Supervisor(duties, self.chain.rebuild, self.metrics.on_duty)
         situation = Situation(
             self.settings,
@@ -177,6 +176,7 @@ class Node:
             self.watchdog,
             self.clock,
             lambda: [reason for ask in self.trouble for reason in ask()],
+            None if self.rollup is None else self.rollup.report(network),
         )
         self._watch(network)
         self.routes += health.routes(situation.report(), self.metrics)

@@ -1,5 +1,6 @@
 """The node says of each duty that does not run that it does not, in the words of `/status`."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,3 +53,17 @@ async def test_status_shows_the_duties_as_everywhere(
     situation: Situation, autojump_clock: object
 ) -> None:
     assert situation.report().status()["duties"] == duty_rows(STATES)
+
+
+async def test_the_rollup_speaks_along(situation: Situation, autojump_clock: object) -> None:
+    rollup: Any = SimpleNamespace(
+        not_ready=lambda: ["derivation is 40 of L1's blocks behind"],
+        trouble=lambda: ["batcher: no ether"],
+        section=lambda: {"resets": 2},
+    )
+    report = replace(situation, rollup=rollup).report()
+
+    assert report.not_ready()[0] == "derivation is 40 of L1's blocks behind"
+    assert report.not_earning()[-1] == "batcher: no ether"
+    assert report.status()["rollup"] == {"resets": 2}
+    assert "rollup" not in situation.report().status()
