@@ -30,16 +30,6 @@ State = Any  # py-evm's state; its own annotations want a NewType around every a
 
 STOP: Final = 0x00
 STEPS_BETWEEN_CLOCKS: Final = 512
-BLAKE2: Final = precompiles.address(0x09)
-BLAKE2_SECONDS_PER_ROUND: Final = 1.1e-5
-# Seconds per byte of input of the precompiles in pure Python, measured; the rest are fast enough.
-SLOW_PRECOMPILES: Final[Mapping[bytes, float]] = {
-    precompiles.address(0x08): 0.6 / 192,
-    precompiles.address(0x0C): 0.04 / 160,
-    precompiles.address(0x0E): 0.18 / 288,
-    precompiles.address(0x0F): 0.8 / 384,
-    precompiles.address(0x11): 0.15 / 128,
-}
 
 
 class OutOfTime(Refused):
@@ -100,9 +90,7 @@ def _run(computation: Any, table: tuple[Any, ...], state: State) -> None:
 def _afford(message: Any, state: State) -> None:
     if state.deadline is None:
         return
-    seconds = SLOW_PRECOMPILES.get(message.code_address, 0.0) * len(message.data)
-    if message.code_address == BLAKE2:
-        seconds = int.from_bytes(message.data[:4], "big") * BLAKE2_SECONDS_PER_ROUND
+    seconds = precompiles.seconds(message.code_address, message.data_as_bytes)
     if state.clock() + seconds > state.deadline:
         raise OutOfTime("a precompiled contract takes longer than a block may wait for it")
 
