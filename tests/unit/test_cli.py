@@ -1,6 +1,7 @@
 """The command line says what is wrong in one sentence and ends with the code it documents."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
-from config.settings import load
+from config.settings import Role, load
 from node import cli, exits, keystore
+from node.check import problems
 from node.cli import main
 from node.store import Store
 
@@ -59,6 +62,26 @@ def test_init_makes_what_check_accepts(tmp_path: Path, capsys: Captured) -> None
     assert settings.roles == ("curator", "prover")
     assert keystore.address_in(settings.keys.keystore) in said
     assert main(["check", str(file)]) == exits.OK
+
+
+@pytest.mark.parametrize("role", get_args(Role))
+def test_init_writes_for_each_role_what_loads(tmp_path: Path, capsys: Captured, role: str) -> None:
+    """And what is left to the operator is marked, and is all that `check` complains of."""
+    (tmp_path / "pw").write_text("secret")
+    file = tmp_path / "node.toml"
+    command = ["init", str(file), "--role", role, "--password-file", str(tmp_path / "pw")]
+
+    assert main(command) == exits.OK
+    said, text = capsys.readouterr().out, file.read_text()
+    file.write_text(re.sub(r"/4001|:8080|:8545", lambda port: port[0][0] + "0", text))
+    told = [str(fault) for fault in problems(file)]
+
+    assert load(file).roles == (role,)
+    assert (f"{text.count('to do: ')} places" in said) == ("to do: " in text)
+    assert ("ether on L1" in said) == (role == "sequencer")
+    wanted = {"sequencer": ["rollup.config: "], "host": ["host.base_model: "]}.get(role, [])
+    assert len(told) == len(wanted)
+    assert all(line.startswith(want) for line, want in zip(told, wanted, strict=True))
 
 
 def test_init_overwrites_nothing(file: Path, capsys: Captured) -> None:
