@@ -12,7 +12,16 @@ from rollup.canonical import Canonical
 from rollup.codec.config import RollupConfig
 from rollup.codec.payload import PayloadEnvelope
 from rollup.codec.refs import L1BlockRef, L2BlockRef
-from rollup.derive.needs import Attributes, Need, NeedBlobs, NeedData, NeedL1, NeedL2, NeedL2Block
+from rollup.derive.needs import (
+    Attributes,
+    Need,
+    NeedBlobs,
+    NeedData,
+    NeedL1,
+    NeedL2,
+    NeedL2Block,
+    NeedTime,
+)
 from rollup.derive.pipeline import Pipeline
 from rollup.derive.start import NeedL1Ref, Start, StartSearch
 from rollup.inputs import Inputs
@@ -259,6 +268,8 @@ class Driver:
     async def _derive(self, pipeline: Pipeline) -> bool:
         for _ in range(STEPS_MAX):
             need = pipeline.step(self.chain.heads.pending)
+            if isinstance(need, NeedTime):
+                need = await trio.to_thread.run_sync(pipeline.step, self.chain.heads.pending)
             if isinstance(need, Attributes):
                 await self._apply(pipeline, need)
             elif not await self._answer(pipeline, need):
@@ -284,6 +295,8 @@ class Driver:
             case NeedL2Block(number):
                 envelope = await self._engine.payload(number)
                 pipeline.add_l2_block(ref_of(envelope, self.config), envelope.payload.transactions)
+            case NeedTime():
+                await trio.lowlevel.checkpoint()
             case NeedData(commitment):
                 if self._inputs is None:
                     raise Temporary("L1 names data of a DA layer, and none is configured")

@@ -20,7 +20,15 @@ from rollup.codec.strict import encode
 from rollup.codec.system_config import CONFIG_UPDATE, SystemConfig, encode_ecotone_scalar
 from rollup.derive.attributes import build_attributes
 from rollup.derive.l1_traversal import after
-from rollup.derive.needs import Attributes, NeedBlobs, NeedData, NeedL1, NeedL2, NeedL2Block
+from rollup.derive.needs import (
+    Attributes,
+    NeedBlobs,
+    NeedData,
+    NeedL1,
+    NeedL2,
+    NeedL2Block,
+    NeedTime,
+)
 from rollup.derive.pipeline import Pipeline
 from rollup.derive.start import NeedL1Ref, Start, StartSearch
 
@@ -260,6 +268,8 @@ class Node:
                 case NeedL2(number=number) as need:
                     self.asked.append(need)
                     pipeline.add_l2(number, self.chain[number - self.chain[0].number])
+                case NeedTime() as need:
+                    self.asked.append(need)
                 case NeedL2Block(number=number) as need:
                     self.asked.append(need)
                     ref = self.chain[number - self.chain[0].number]

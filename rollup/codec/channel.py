@@ -73,10 +73,11 @@ def read_batches(
         require(first[0] < 0xC0, "a batch is not a list")
         start, size = _string_at(window.peek(1 + max(0, first[0] - 0xB7)))
         require(start + size <= left, f"batch of {size} bytes, {left} are allowed")
-        item = window.take(start + size)
-        require(size != 1 or start == 0 or item[1] >= 0x80, "an RLP byte below 0x80 has a prefix")
-        left -= len(item)
-        yield item[start:]
+        window.take(start)
+        item = window.take(size)
+        require(size != 1 or start == 0 or item[0] >= 0x80, "an RLP byte below 0x80 has a prefix")
+        left -= start + size
+        yield item
 
 
 def write_batches(batches: Iterable[bytes]) -> bytes:

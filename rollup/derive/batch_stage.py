@@ -6,6 +6,7 @@ batch_stage.go.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from protocol.errors import Reset
 from rollup.codec.batch import SingularBatch
@@ -23,9 +24,11 @@ from rollup.derive.batch_check import (
 )
 from rollup.derive.channel_in_reader import ChannelInReader
 from rollup.derive.l1_traversal import L1Traversal
-from rollup.derive.needs import Need, NeedL2, NeedL2Block
+from rollup.derive.needs import Need, NeedL2, NeedL2Block, NeedTime
 from rollup.derive.overlap import Overlap
 from rollup.derive.span import Span
+
+SKIPPED_MAX: Final = 512  # batches in one step; a channel may hold a million of the past
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class BatchStage:
         epoch = self._l1_blocks[0]
         if safe.l1_origin != epoch.id and safe.l1_origin.number != epoch.number - 1:
             raise Reset(f"L1 block {epoch.number} was read, the safe head has another origin")
-        while True:
+        for _ in range(SKIPPED_MAX):
             batch = self._candidate(safe)
             if batch is None:
                 return self._empty(safe)
@@ -86,6 +89,7 @@ class BatchStage:
                 return NextBatch(batch)
             if ruling.verdict is Verdict.DROP:
                 self.flush()
+        return NeedTime()
 
     def _follow_origin(self, safe: L2BlockRef) -> None:
         """`l1_blocks` from the safe head's origin, or the one after it, up to the current one."""
@@ -97,17 +101,21 @@ class BatchStage:
 
     def _drain(self) -> Need | None:
         """A batch in or before the safe head's own origin can only be of the past."""
-        while (found := self._previous.next()) is not None:
+        for _ in range(SKIPPED_MAX):
+            found = self._previous.next()
             if not isinstance(found, SingularBatch | Span):
                 return found
-        return None
+        return NeedTime()
 
     def _candidate(self, safe: L2BlockRef) -> SingularBatch | Need | None:
         """The next batch to check, from the span if one is open."""
         time = safe.time + self._config.block_time
         if self._block is not None and self._block.timestamp != time:
             self._begin(iter(()))  # the safe head did not take the block before it
+        skipped = 0
         while self._block is None:
+            if (skipped := skipped + 1) > SKIPPED_MAX:
+                return NeedTime()
             found = self._waiting or self._previous.next()
             if not isinstance(found, Span):
                 return found

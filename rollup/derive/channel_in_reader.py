@@ -5,6 +5,7 @@ channel_in_reader.go.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from protocol.errors import Malformed
 from rollup.codec.batch import SingularBatch, decode_batch
@@ -12,8 +13,10 @@ from rollup.codec.channel import read_batches
 from rollup.codec.config import RollupConfig
 from rollup.codec.span import SpanBatch
 from rollup.derive.channel_assembler import ChannelAssembler
-from rollup.derive.needs import Need
+from rollup.derive.needs import Need, NeedTime
 from rollup.derive.span import Span
+
+HEAVY_BYTES: Final = 1 << 18  # of a batch; a hundred megabytes take half a minute
 
 
 class ChannelInReader:
@@ -23,10 +26,11 @@ class ChannelInReader:
         self._config = config
         self._previous = previous
         self._batches: Iterator[bytes] = iter(())
+        self._heavy: bytes | None = None  # the next batch, to be decoded in a step of its own
 
     def flush(self) -> None:
         """Drops what is left of the channel."""
-        self._batches = iter(())
+        self._batches, self._heavy = iter(()), None
         self._previous.flush()
 
     def next(self) -> SingularBatch | Span | Need | None:
@@ -42,7 +46,7 @@ class ChannelInReader:
             except Malformed:
                 self._batches = iter(())
                 continue
-            if isinstance(batch, SingularBatch):
+            if isinstance(batch, SingularBatch | NeedTime):
                 return batch
             if batch is not None:
                 try:
@@ -54,6 +58,14 @@ class ChannelInReader:
                 return data
             self._batches = read_batches(data)
 
-    def _decoded(self) -> SingularBatch | SpanBatch | None:
-        encoded = next(self._batches, None)
-        return None if encoded is None else decode_batch(encoded)
+    def _decoded(self) -> SingularBatch | SpanBatch | NeedTime | None:
+        if self._heavy is not None:
+            encoded, self._heavy = self._heavy, None
+            return decode_batch(encoded)
+        found = next(self._batches, None)
+        if found is None:
+            return None
+        if len(found) <= HEAVY_BYTES:
+            return decode_batch(found)
+        self._heavy = found
+        return NeedTime()

@@ -44,7 +44,12 @@ class NeedBlobs:
     hashes: tuple[bytes, ...]
 
 
-Need = NeedL2 | NeedL2Block | NeedData | NeedBlobs  # what a stage in the middle may lack
+@dataclass(frozen=True, slots=True)
+class NeedTime:
+    """Nothing is lacking, but the next step may take seconds: take it where that stalls nobody."""
+
+
+Need = NeedL2 | NeedL2Block | NeedData | NeedBlobs | NeedTime  # what a stage in the middle may lack
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,14 @@ from itertools import pairwise
 import pytest
 
 from protocol.errors import Malformed, Refused, Reset
+from rollup.codec.batch import SingularBatch
 from rollup.codec.deposit import DepositTransaction
 from rollup.codec.l1_info import L1Info
 from rollup.codec.refs import L1Block
 from rollup.codec.span import SpanBatch
-from rollup.derive.needs import Attributes, NeedL1, NeedL2, NeedL2Block
+from rollup.derive.batch_stage import SKIPPED_MAX
+from rollup.derive.channel_in_reader import HEAVY_BYTES
+from rollup.derive.needs import Attributes, NeedL1, NeedL2, NeedL2Block, NeedTime
 from rollup.derive.pipeline import Pipeline
 from tests.derive_world import (
     Node,
@@ -178,6 +181,38 @@ def test_a_span_with_a_transaction_that_is_none_is_skipped_alone() -> None:
     batches += truth.singular(2, 2)
 
     assert Node(CONFIG, l1_of([post(*channel(batches, b"a"))])).run() == refs(truth, 2)
+
+
+def test_a_flood_of_old_batches_is_read_in_short_steps() -> None:
+    """In its own origin's L1 block, where all is drained, and after it."""
+    truth = truth_of(CONFIG, 2)
+    old = SingularBatch(bytes(32), 1, bytes(32), 1, ()).encode()
+    flood = [old] * (2 * SKIPPED_MAX + 5)
+    sent = post(*channel([*truth.singular(1, 1), *flood, *truth.singular(2, 2)], b"a"))
+    node = Node(CONFIG, l1_of([sent]))
+
+    assert node.run() == refs(truth, 2)
+    assert node.asked == [NeedTime()] * 2
+    again = Node(CONFIG, [l1_child(l1_genesis(), 0, [sent])])
+    again.l1 = [replace(again.l1[0], ref=l1_genesis().ref)]
+    again.run()
+    assert again.asked == [NeedTime()] * 2
+    spans = [truth.span(1, 1)] * (2 * SKIPPED_MAX + 5)
+    sent = post(*channel([*truth.singular(1, 1), *spans, *truth.singular(2, 2)], b"a"))
+    node = Node(CONFIG, l1_of([sent]))
+    assert node.run() == refs(truth, 2)
+    assert node.asked == [NeedTime()] * 2
+
+
+def test_a_heavy_batch_is_decoded_in_a_step_of_its_own() -> None:
+    truth = Sequencer(CONFIG)
+    truth.build(l1_genesis(), [l2_transaction(0, bytes(HEAVY_BYTES))])
+    truth.build(l1_genesis(), [l2_transaction(1, bytes(HEAVY_BYTES))])
+    batches = [*truth.singular(1, 1), truth.span(2, 2)]
+    node = Node(CONFIG, l1_of([post(*channel(batches, b"a"))]))
+
+    assert node.run() == refs(truth, 2)
+    assert node.asked == [NeedTime()] * 2
 
 
 def test_a_gap_drops_the_channel() -> None:
