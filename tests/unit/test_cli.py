@@ -73,7 +73,9 @@ def test_init_writes_for_each_role_what_loads(tmp_path: Path, capsys: Captured, 
 
     assert main(command) == exits.OK
     said, text = capsys.readouterr().out, file.read_text()
-    file.write_text(re.sub(r"/4001|:8080|:8545", lambda port: port[0][0] + "0", text))
+    file.write_text(
+        re.sub(r"(/4001|:8080)\b", lambda m: m[0][0] + "0", text).replace(":8545", ":58545")
+    )
     told = [str(fault) for fault in problems(file)]
 
     assert load(file).roles == (role,)
