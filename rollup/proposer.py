@@ -79,6 +79,7 @@ class Proposer:
         )
         self._on_safe = on_safe
         self._poll_seconds = poll_seconds
+        self._sent: tuple[str, int] | None = None  # the last intent, of which block
 
     async def run(self) -> NoReturn:
         """Until cancelled; whatever fails outside is tried again."""
@@ -95,6 +96,7 @@ class Proposer:
 
     async def step(self) -> None:
         """Propose what is due, once."""
+        self._confirm()
         heads = self._driver.chain.heads
         head = heads.safe if self._on_safe else heads.finalized
         number = await self._target.due(head.number)
@@ -112,7 +114,16 @@ class Proposer:
             self.tally.last = number
             return
         self._sender.intend(f"{stem}/{attempt}", self._address, call[0], call[1])
+        self._sent = f"{stem}/{attempt}", number
         self.tally.proposed += 1
+
+    def _confirm(self) -> None:
+        """Note what became of the last proposal, once that is known."""
+        outcome = None if self._sent is None else self._sender.result(self._sent[0])
+        if self._sent is not None and outcome is not None:
+            if outcome.succeeded:
+                self.tally.last = self._sent[1]
+            self._sent = None
 
     def _attempt(self, stem: str) -> int | None:
         """The number of the next attempt; None while one is under way."""

@@ -103,6 +103,7 @@ async def test_outputs_go_to_the_oracle_one_after_the_other() -> None:
 
     assert contracts.outputs == [(n, await rig.engine.output_root(n)) for n in (5, 10)]
     assert len(contracts.intents) == 2
+    assert (own.tally.proposed, own.tally.last) == (2, 10)
 
 
 async def test_an_output_is_bound_to_an_l1_block_that_was_derived_from() -> None:
