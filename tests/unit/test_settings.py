@@ -1,6 +1,8 @@
 """A settings file is either right or refused with the place, the reason and a remedy."""
 
+import re
 import tomllib
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.network import NETWORKS, Network, load_network, write_network
-from config.settings import ConfigError, Settings, build, load, table_of
+from config.settings import ConfigError, Settings, Table, build, load, table_of
 from config.toml import places, write
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "node.example.toml"
@@ -35,6 +37,19 @@ def test_the_example_names_every_table() -> None:
     inner = {n for n, f in Settings.model_fields.items() if table_of(f.annotation)}
 
     assert tables == inner
+
+
+def keys_of(kind: type[Table]) -> Iterator[str]:
+    for name, shown in kind.model_fields.items():
+        inner = table_of(shown.annotation)
+        yield from (name,) if inner is None or name == "folder" else keys_of(inner)
+
+
+def test_the_example_names_every_key() -> None:
+    """In a comment, where it is for few."""
+    named = set(re.findall(r"\w+", EXAMPLE.read_text()))
+
+    assert set(keys_of(Settings)) - {"folder"} <= named
 
 
 def test_paths_are_relative_to_the_file(file: Path) -> None:
