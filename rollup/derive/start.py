@@ -89,9 +89,11 @@ class StartSearch:
 def _search(
     config: RollupConfig, unsafe: L2BlockRef, safe: L2BlockRef, finalized: L2BlockRef
 ) -> Generator[Question, Answer, Start]:
-    if unsafe.number < max(safe.number, finalized.number):
-        # the engine lost blocks that it had called safe: what is left is the best there is
-        safe = finalized = unsafe
+    # an engine that lost blocks which it had called so: what is left is the best there is
+    if unsafe.number < safe.number:
+        safe = unsafe
+    if unsafe.number < finalized.number:
+        finalized = unsafe
     new_unsafe: L2BlockRef | None = unsafe
     confirmed: L2BlockRef | None = None  # the highest block of a row whose origins are canonical
     l1: L1BlockRef | None = None

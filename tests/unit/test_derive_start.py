@@ -144,6 +144,16 @@ def test_an_engine_that_lost_blocks_starts_from_what_it_has() -> None:
     assert (start.unsafe, start.safe, start.finalized) == (l2[2], l2[2], l2[2])
 
 
+def test_blocks_that_were_only_safe_do_not_become_final_when_the_engine_loses_the_next() -> None:
+    l1 = l1_chain("abcdefgh")
+    l2 = l2_chain("ABCDEFGH", "abcdefgh")
+
+    start = search(config_for(l2, l1), l1, l2[:6], safe=7, finalized=1, lost=l2)
+
+    assert (start.unsafe, start.finalized) == (l2[5], l2[1])
+    assert start.safe.number < 5
+
+
 def test_another_chain_is_refused() -> None:
     l1 = l1_chain("abc")
     l2 = l2_chain("ABC", "abc")
