@@ -113,7 +113,7 @@ class Writer:
             return self._build([(p, v) for p, v in outside if v is not None])
         shared = min(_shared(path, outside[0][0]), _shared(path, outside[-1][0]))
         items = [EMPTY] * BRANCH_ITEMS
-        items[DIGITS[path[shared]]] = self._extend(path[shared + 1 :], child)
+        items[DIGITS[path[shared]]] = self._before(path[shared + 1 :], child)
         branch = self._update_branch(items, [(p[shared:], v) for p, v in outside])
         return self._extend(path[:shared], branch)
 
@@ -132,6 +132,10 @@ class Writer:
         for digit, part in below.items():
             items[DIGITS[digit]] = self._build(part)
         return self._extend(first[:shared], self._node(b"".join(items)))
+
+    def _before(self, path: str, branch: bytes) -> bytes:
+        """`path` before what is a branch, which need not be read: nobody may have it."""
+        return self._short(_extension(path), branch) if path else branch
 
     def _extend(self, path: str, child: bytes) -> bytes:
         """`path` before `child`: one node with it, where both are short nodes."""

@@ -57,3 +57,36 @@ def test_a_missing_node_is_told() -> None:
             except KeyError:
                 missed += 1
         assert missed
+
+
+class Seen(dict[bytes, bytes]):
+    """A store that remembers what was read of it."""
+
+    def __init__(self, entries: dict[bytes, bytes]) -> None:
+        super().__init__(entries)
+        self.read: set[bytes] = set()
+
+    def __getitem__(self, key: bytes) -> bytes:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+
+@given(st.dictionaries(KEYS, st.binary(min_size=1, max_size=70), max_size=30), ROUNDS)
+@settings(max_examples=300)
+def test_no_node_is_read_that_py_trie_does_not_need(
+    before: dict[bytes, bytes], rounds: list[dict[bytes, bytes | None]]
+) -> None:
+    """A witness holds what others' tries need to read, and nothing more."""
+    writer = Writer(Nodes({}.__getitem__))
+    root = writer.update(EMPTY_ROOT, before)
+    for changes in rounds[:1]:
+        theirs = Seen(writer.added)
+        other, ours = HexaryTrie(theirs, root), Seen(writer.added)
+        for key, value in changes.items():
+            if value is None:
+                del other[key]
+            else:
+                other[key] = value
+        Writer(Nodes(ours.__getitem__)).update(root, changes)
+
+        assert ours.read <= theirs.read
