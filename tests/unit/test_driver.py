@@ -11,6 +11,7 @@ from rollup.canonical import Moved
 from rollup.channel_out import ChannelPolicy, OutBlock, cut, encode_channel
 from rollup.codec.payload import PayloadEnvelope
 from rollup.derive.attributes import build_attributes
+from rollup.derive.channel_in_reader import HEAVY_BYTES
 from rollup.l2_blocks import ref_of
 from rollup.ports import INVALID, PayloadStatus
 from rollup.unsafe_blocks import AHEAD_MAX, BLOCKS_MAX
@@ -147,6 +148,42 @@ async def test_a_derived_block_that_cannot_be_is_replaced_by_its_deposits() -> N
     found = await rig.engine.payload(1)
     assert [raw[0] for raw in found.payload.transactions] == [0x7E]
     assert rig.heads.unsafe == rig.heads.safe
+
+
+async def test_a_span_that_overlaps_the_safe_chain_is_compared_with_the_engines_blocks() -> None:
+    """The whole of it again is taken for its new part; with one other transaction it is not."""
+    leader, out = await sequenced(4)
+    rig = await follower(leader)
+    genesis = rig.heads.unsafe
+    blocks = [OutBlock.of(ref_of(envelope, rig.config), envelope) for envelope in out]
+    await post_by_hand(rig, blocks[:2], genesis)
+    other = replace(blocks[1], transactions=(l2_transaction(99),))
+
+    await post_by_hand(rig, [blocks[0], other, *blocks[2:]], genesis)
+    assert rig.heads.safe.number == 2
+    await post_by_hand(rig, blocks, genesis)
+
+    assert rig.heads.safe == leader.heads.unsafe
+
+
+async def test_a_heavy_batch_is_derived_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[object] = []
+    run_sync = trio.to_thread.run_sync
+
+    async def noted(job: Any, *args: Any) -> Any:
+        threads.append(job)
+        return await run_sync(job, *args)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", noted)
+    leader, out = await sequenced(1)
+    rig = await follower(leader)
+    heavy = l2_transaction(1, bytes(HEAVY_BYTES))
+    ref = ref_of(out[0], rig.config)
+
+    await post_by_hand(rig, [OutBlock(ref, (heavy,))], rig.heads.unsafe)
+
+    assert len(threads) == 1
+    assert (await rig.engine.payload(1)).payload.transactions[-1] == heavy
 
 
 async def test_l1_contradicts_gossip_and_wins() -> None:
