@@ -168,8 +168,9 @@ class RollupNode:
             address = self.config.l1_system_config_address
             try:
                 self.unsafe_signer = await read_unsafe_signer(self.l1_rpc, address)
-            except (Malformed, Refused) as error:
-                raise Temporary(f"L1 does not tell the unsafe block signer: {error}") from None
+            except (Temporary, Malformed, Refused) as error:
+                if self.unsafe_signer is None:  # else the last one goes on
+                    raise Temporary(f"L1 tells no unsafe block signer: {error}") from None
             known = self.unsafe_signer is not None
             await trio.sleep(SIGNER_SECONDS if known else self.table.l1_poll_seconds)
 

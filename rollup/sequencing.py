@@ -1,5 +1,6 @@
 """The sequencer: one L2 block per slot, on the unsafe head, each let out only once per height."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
@@ -22,6 +23,8 @@ BUILD_SECONDS: Final = 0.9  # before its time a block is begun; our engine fills
 POLL_SECONDS: Final = 0.25
 RETRY_SECONDS_FIRST: Final = 0.25
 RETRY_SECONDS_MAX: Final = 8.0
+ORIGIN_SECONDS_MAX: Final = 4.0  # that a block waits for L1 when it can do without
+ORIGIN_PAUSE_SECONDS: Final = 10.0  # in which the last origin serves after L1 was not reached
 
 
 def choose_origin(
@@ -83,6 +86,7 @@ class Sequencing:
         self._ready = False
         self._bare = False  # the next block without the pool: the last one came out invalid
         self._epoch: L1Block | None = None  # the origin of the last block
+        self._l1_pause = -math.inf  # until then L1 is not asked for an origin
         self._system_config: tuple[bytes, SystemConfig] = (b"", config.genesis.system_config)
 
     async def run(self) -> NoReturn:
@@ -169,19 +173,26 @@ class Sequencing:
         return replace(attributes, no_tx_pool=closed)
 
     async def _next_epoch(self, parent: L2BlockRef) -> L1Block:
-        """The L1 origin of the next block. While L1 is not reached, the last one goes on."""
-        time = parent.time + self._config.block_time
-        last = self._epoch
-        try:
-            origin = await self._origin(parent)
-            if last is None or last.ref.hash != origin.hash:
-                last = self._epoch = await self._l1.block(origin.hash)
+        """The L1 origin of the next block. While L1 is not reached, the last one goes on, and
+        blocks do not wait for each call to fail."""
+        time, last = parent.time + self._config.block_time, self._epoch
+        may_stay = (
+            last is not None
+            and last.ref.hash == parent.l1_origin.hash
+            and not is_drifted(self._config, last.ref, time)
+        )
+        if last is not None and may_stay and self._clock.now() < self._l1_pause:
             return last
-        except Temporary:
-            if last is None or last.ref.hash != parent.l1_origin.hash:
+        try:
+            with trio.fail_after(ORIGIN_SECONDS_MAX if may_stay else math.inf):
+                origin = await self._origin(parent)
+                if last is None or last.ref.hash != origin.hash:
+                    self._epoch = last = await self._l1.block(origin.hash)
+                return last
+        except (Temporary, trio.TooSlowError):
+            if last is None or not may_stay:
                 raise
-            if is_drifted(self._config, last.ref, time):
-                raise
+            self._l1_pause = self._clock.now() + ORIGIN_PAUSE_SECONDS
             return last
 
     async def _origin(self, parent: L2BlockRef) -> L1BlockRef:

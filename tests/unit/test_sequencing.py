@@ -12,6 +12,7 @@ from rollup.codec.config import MAX_SEQUENCER_DRIFT_FJORD
 from rollup.codec.payload import PayloadEnvelope
 from rollup.ports import INVALID, PayloadStatus
 from rollup.published import KEPT_MAX, PRUNED_AT_ONCE, Published
+from rollup.sequencing import ORIGIN_SECONDS_MAX
 from tests.derive_world import L1_TIME
 from tests.rollup_rig import Rig
 from tests.sim.rollup_world import DictStore
@@ -73,6 +74,29 @@ async def test_while_l1_is_away_the_last_origin_goes_on() -> None:
 
     assert rig.heads.unsafe.number == 30
     assert len({e.payload.parent_hash for e in rig.out}) == 30
+
+
+async def test_l1_that_is_silent_holds_up_one_block_and_not_each(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+) -> None:
+    """A call that hangs is given up; for a while then nobody waits for another."""
+    rig = Rig()
+    await rig.blocks(1)
+    asked = []
+
+    async def hang(number: int) -> None:
+        asked.append(number)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(rig.l1, "ref_by_number", hang)
+    started, head = trio.current_time(), rig.heads.unsafe
+    for _ in range(6):
+        await rig.sequencing.step()
+
+    assert rig.heads.unsafe.number == head.number + 6
+    assert rig.heads.unsafe.l1_origin == head.l1_origin
+    assert len(asked) == 2, "twelve seconds of blocks, ten of them without a question"
+    assert trio.current_time() - started == 2 * ORIGIN_SECONDS_MAX
 
 
 async def test_past_the_drift_only_deposits_and_in_the_end_nothing() -> None:
