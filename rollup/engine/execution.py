@@ -12,6 +12,7 @@ from eth_typing import Address
 from protocol.errors import Refused
 from rollup.codec.header import next_base_fee
 from rollup.engine.accounts import EMPTY_CODE
+from rollup.engine.authorizations import is_delegation
 from rollup.engine.evm import STATES, OutOfTime, State
 from rollup.engine.genesis import Genesis
 from rollup.engine.kv import Reads, StateOverlay
@@ -22,8 +23,6 @@ from rollup.engine.values import EMPTY_TRIE, Header, Log
 
 __all__ = ["NonceTooHigh", "OutOfTime", "Outcome", "State", "apply", "check", "open_state"]
 
-DELEGATION_PREFIX: Final = b"\xef\x01\x00"
-CODE_DELEGATION_BYTES: Final = 23
 SYSTEM_ADDRESS: Final = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
 SYSTEM_GAS: Final = 30_000_000
 BEACON_ROOTS: Final = bytes.fromhex("000f3df6d732807ef1319fb7b8bb8522d0beac02")
@@ -155,7 +154,7 @@ def check(state: State, transaction: Transaction) -> None:
             f"insufficient funds for gas * price + value: balance {balance}, tx cost {cost}"
         )
     code = state.get_code(transaction.sender)
-    if code and not (len(code) == CODE_DELEGATION_BYTES and code.startswith(DELEGATION_PREFIX)):
+    if code and not is_delegation(code):
         raise Refused("sender is a contract (EIP-3607)")
     if transaction.nonce > nonce:
         raise NonceTooHigh(f"nonce too high: next nonce {nonce}, tx nonce {transaction.nonce}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
 
 from protocol.errors import Malformed
 from rollup.codec.header import Header
@@ -23,9 +24,10 @@ from rollup.engine.witness import (
     reexecute,
     reexecute_transaction,
 )
-from tests.unit.optimism_world import Node, deposit, node, signed
+from tests.unit.optimism_world import CHAIN_ID, Node, deposit, node, signed
 
 VECTOR = Path(__file__).parents[1] / "vectors/op-stack/blocks/block-26207960.json.gz"
+PAYEE = b"\x99" * 20
 ASKS = b"\xcc" * 20
 CODE = "0x60024303405f55" + "00"  # BLOCKHASH(NUMBER - 2) into slot 0
 
@@ -124,3 +126,27 @@ def test_a_real_block_falls_into_real_steps() -> None:
         assert index < 0 or result.receipt == block.receipts[index]
         root = result.root
     assert root == block.header.state_root
+
+
+async def test_an_authorization_needs_the_account_of_its_signer(tmp_path: Path) -> None:
+    """A node left out of the witness does not make it another transaction."""
+    people = [Account.from_key(bytes([number]) * 32) for number in range(40, 60)]
+    known = {person.address.lower(): {"balance": "0x1", "nonce": "0x7"} for person in people}
+    grants = [
+        person.sign_authorization({"chainId": CHAIN_ID, "address": ASKS, "nonce": 7})
+        for person in people
+    ]
+    with node(tmp_path / "data", **ACCOUNTS, **known) as engine:
+        engine.pooled(signed(0, type=4, to=PAYEE, gas=900_000, authorizationList=grants))
+        await engine.extend()
+        block = engine.chain.head
+        assert len(block.transactions) == 2
+        code = engine.chain.state(block.header).get_code(bytes.fromhex(people[0].address[2:]))
+        assert code == b"\xef\x01\x00" + ASKS
+        step, witness = collect_witness(engine.chain, block)
+        assert reexecute(step, engine.chain.rules, witness) == block
+
+        for name in witness:
+            less = {key: value for key, value in witness.items() if key != name}
+            with pytest.raises(Malformed):
+                reexecute(step, engine.chain.rules, less)
