@@ -15,7 +15,7 @@ from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
 from eth.vm.message import Message
 
 from protocol.errors import Refused
-from rollup.engine import opcodes, precompiles
+from rollup.engine import authorizations, opcodes, precompiles
 from rollup.engine.accounts import Accounts
 from rollup.engine.op import (
     BASE_FEE_VAULT,
@@ -178,6 +178,9 @@ class _Plain:
 
     def set_system_contracts(self) -> None:
         """py-evm would write them itself; here they stand in the genesis or nowhere."""
+
+    def process_set_code_authorizations(self, transaction: Any) -> int:
+        return authorizations.process(self, transaction.authorization_list)
 
     @property
     def blob_base_fee(self) -> int:
