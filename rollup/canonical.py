@@ -89,7 +89,7 @@ class Canonical:
         """
         async with self._turn:
             heads, attributes = self.heads, derived.attributes
-            parent = heads.pending
+            parent = heads.safe
             if derived.parent.hash != parent.hash:
                 raise Reset("derivation is not where the safe head is")
             if heads.unsafe.number > parent.number:
@@ -141,7 +141,7 @@ class Canonical:
     # with the turn taken
 
     async def _build(self, heads: Heads, derived: Attributes) -> str | None:
-        parent = heads.pending
+        parent = heads.safe
         if heads.unsafe.hash != parent.hash:
             await self._move(parent, heads.safe, heads.finalized)
             heads.rewind_unsafe()
@@ -156,7 +156,7 @@ class Canonical:
         ref = ref_of(envelope, self._config)
         if ref.parent_hash != parent.hash:
             raise Malformed("the engine built on another block")
-        await self._move(ref, ref if derived.concluding else heads.safe, heads.finalized)
+        await self._move(ref, ref, heads.finalized)
         self._derived(heads, ref, derived)
         return None
 
@@ -170,7 +170,7 @@ class Canonical:
 
     @staticmethod
     def _derived(heads: Heads, ref: L2BlockRef, derived: Attributes) -> None:
-        heads.derive(ref, derived.derived_from, concluding=derived.concluding)
+        heads.derive(ref, derived.derived_from)
 
     async def _move(self, unsafe: L2BlockRef, safe: L2BlockRef, finalized: L2BlockRef) -> None:
         hashes = unsafe.hash, safe.hash, finalized.hash

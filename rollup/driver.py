@@ -267,9 +267,9 @@ class Driver:
 
     async def _derive(self, pipeline: Pipeline) -> bool:
         for _ in range(STEPS_MAX):
-            need = pipeline.step(self.chain.heads.pending)
+            need = pipeline.step(self.chain.heads.safe)
             if isinstance(need, NeedTime):
-                need = await trio.to_thread.run_sync(pipeline.step, self.chain.heads.pending)
+                need = await trio.to_thread.run_sync(pipeline.step, self.chain.heads.safe)
             if isinstance(need, Attributes):
                 await self._apply(pipeline, need)
             elif not await self._answer(pipeline, need):

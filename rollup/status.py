@@ -62,9 +62,9 @@ def sync_status(driver: Driver) -> dict[str, Any]:
     """op-node's `SyncStatus`."""
     view = driver.l1_view
     heads = driver.chain.heads if driver.chain.known else None
-    unsafe, pending, safe, finalized = (
+    unsafe, safe, finalized = (
         l2_block(None if heads is None else getattr(heads, name))
-        for name in ("unsafe", "pending", "safe", "finalized")
+        for name in ("unsafe", "safe", "finalized")
     )
     return {
         "current_l1": l1_block(view.current),
@@ -75,7 +75,7 @@ def sync_status(driver: Driver) -> dict[str, Any]:
         "unsafe_l2": unsafe,
         "safe_l2": safe,
         "finalized_l2": finalized,
-        "pending_safe_l2": pending,
+        "pending_safe_l2": safe,
         "cross_unsafe_l2": unsafe,
         "local_safe_l2": safe,
     }

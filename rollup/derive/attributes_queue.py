@@ -40,7 +40,7 @@ class AttributesQueue:
         epoch = self._l1.epoch(batch.epoch_number)
         built = build_attributes(self._config, parent_epoch.system_config, safe, epoch.block)
         whole = replace(built, transactions=(*built.transactions, *batch.transactions))
-        self._batch, self._last = None, Attributes(safe, whole, True, self._l1.origin)
+        self._batch, self._last = None, Attributes(safe, whole, self._l1.origin)
         return self._last
 
     def reject(self, attributes: Attributes) -> Attributes:
@@ -56,5 +56,5 @@ class AttributesQueue:
                 f"the engine takes no block on {attributes.parent.number}, not even of deposits"
             )
         self._previous.flush()
-        self._last = replace(attributes, attributes=trimmed, concluding=True)
+        self._last = replace(attributes, attributes=trimmed)
         return self._last

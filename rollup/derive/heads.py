@@ -22,11 +22,11 @@ class Derived:
 
 
 class Heads:
-    """finalized <= safe <= pending <= unsafe, by number.
+    """finalized <= safe <= unsafe, by number.
 
-    `pending` follows every derived block and is what the pipeline builds on; `safe` follows where
-    a span concludes.  At most `lookback` L1 blocks are remembered for finality: with alt-DA that is
-    challenge window plus resolve window plus one.
+    `safe` follows every derived block and is what the pipeline builds on: since Holocene a block is
+    safe in the middle of its span batch too.  At most `lookback` L1 blocks are remembered for
+    finality: with alt-DA that is challenge window plus resolve window plus one.
     """
 
     def __init__(
@@ -40,31 +40,29 @@ class Heads:
         if not finalized.number <= safe.number <= unsafe.number:
             raise ValueError("heads out of order")
         self.unsafe = unsafe
-        self.pending = self.safe = safe
+        self.safe = safe
         self.finalized = finalized
         self._derived: deque[Derived] = deque(maxlen=max(lookback, LOOKBACK_MIN))
 
     def extend_unsafe(self, block: L2BlockRef) -> None:
         """A block from the sequencer, on top of the unsafe head or in its place."""
-        if block.number <= self.pending.number and block != self.pending:
+        if block.number <= self.safe.number and block != self.safe:
             raise ValueError(f"unsafe block {block.number} is not above the safe head")
         self.unsafe = block
 
-    def derive(self, block: L2BlockRef, derived_from: L1BlockRef, *, concluding: bool) -> None:
-        """The child of `pending`, from L1.  `unsafe` falls back to it unless it lies above, so tell
+    def derive(self, block: L2BlockRef, derived_from: L1BlockRef) -> None:
+        """The child of `safe`, from L1.  `unsafe` falls back to it unless it lies above, so tell
         a conflict first with `rewind_unsafe`."""
-        if block.parent_hash != self.pending.hash:
-            raise ValueError(f"derived block {block.number} is not on the pending head")
-        self.pending = block
+        if block.parent_hash != self.safe.hash:
+            raise ValueError(f"derived block {block.number} is not on the safe head")
+        self.safe = block
         if self.unsafe.number <= block.number:
             self.unsafe = block
-        if concluding:
-            self.safe = block
-            self._remember(Derived(derived_from.id, block))
+        self._remember(Derived(derived_from.id, block))
 
     def rewind_unsafe(self) -> None:
-        """The unsafe chain contradicts what was derived: it falls back to the pending head."""
-        self.unsafe = self.pending
+        """The unsafe chain contradicts what was derived: it falls back to the safe head."""
+        self.unsafe = self.safe
 
     def candidate(self, l1_number: int) -> Derived | None:
         """What is final when L1 has finalised `l1_number`; None when that is nothing new.

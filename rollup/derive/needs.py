@@ -54,12 +54,9 @@ Need = NeedL2 | NeedL2Block | NeedData | NeedBlobs | NeedTime  # what a stage in
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """One L2 block to build or to find equal: derived from L1 up to and with `derived_from`.
-
-    `concluding`: no further block of the same span batch follows, so the safe head may move.
-    """
+    """One L2 block to build or to find equal, safe then: derived from L1 up to and with
+    `derived_from`."""
 
     parent: L2BlockRef
     attributes: PayloadAttributes
-    concluding: bool
     derived_from: L1BlockRef

@@ -49,8 +49,8 @@ class Pipeline:
     def step(self, safe: L2BlockRef) -> Attributes | Need | NeedL1:
         """What comes after `safe`, or what is missing to tell.  One call reads what it can.
 
-        `safe` starts as given to the constructor and then follows the attributes, concluding or
-        not.  With the same `safe` and nothing added the answer is the same.
+        `safe` starts as given to the constructor and then follows the attributes.  With the same
+        `safe` and nothing added the answer is the same.
         """
         self._safe = safe
         self._l1.forget_before(safe.l1_origin.number)

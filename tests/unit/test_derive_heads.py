@@ -22,25 +22,25 @@ def heads(unsafe: int = 0) -> Heads:
     return Heads(l2(unsafe), l2(0), l2(0))
 
 
-def test_derived_blocks_move_pending_and_concluded_ones_safe() -> None:
+def test_derived_blocks_are_safe() -> None:
     found = heads()
 
-    found.derive(l2(1), l1(5), concluding=False)
-    assert (found.unsafe, found.pending, found.safe) == (l2(1), l2(1), l2(0))
-    found.derive(l2(2), l1(5), concluding=True)
-    assert (found.unsafe, found.pending, found.safe) == (l2(2), l2(2), l2(2))
+    found.derive(l2(1), l1(5))
+    assert (found.unsafe, found.safe) == (l2(1), l2(1))
+    found.derive(l2(2), l1(5))
+    assert (found.unsafe, found.safe) == (l2(2), l2(2))
     assert found.finalized == l2(0)
 
 
 def test_unsafe_blocks_stay_ahead_until_contradicted() -> None:
     found = heads(unsafe=3)
 
-    found.derive(l2(1), l1(5), concluding=True)
+    found.derive(l2(1), l1(5))
     assert found.unsafe == l2(3)
     found.extend_unsafe(l2(4))
     assert found.unsafe == l2(4)
     found.rewind_unsafe()
-    assert found.unsafe == found.pending == l2(1)
+    assert found.unsafe == found.safe == l2(1)
     with pytest.raises(ValueError, match="not above"):
         found.extend_unsafe(l2(1, b"b"))
 
@@ -48,7 +48,7 @@ def test_unsafe_blocks_stay_ahead_until_contradicted() -> None:
 def test_a_block_is_final_when_the_l1_block_that_gave_it_is() -> None:
     found = heads()
     for number, origin in ((1, 5), (2, 5), (3, 7), (4, 9)):
-        found.derive(l2(number), l1(origin), concluding=True)
+        found.derive(l2(number), l1(origin))
 
     assert found.candidate(4) is None
     first = found.candidate(6)
@@ -57,7 +57,7 @@ def test_a_block_is_final_when_the_l1_block_that_gave_it_is() -> None:
     found.finalize(first, l1(5))
     assert found.finalized == l2(2)
     assert found.candidate(6) is None
-    found.derive(l2(5), l1(9), concluding=True)
+    found.derive(l2(5), l1(9))
     last = found.candidate(100)
     assert last is not None
     assert last.l2 == l2(5)
@@ -67,7 +67,7 @@ def test_a_block_is_final_when_the_l1_block_that_gave_it_is() -> None:
 
 def test_finality_of_another_l1_resets() -> None:
     found = heads()
-    found.derive(l2(1), l1(5), concluding=True)
+    found.derive(l2(1), l1(5))
     candidate = found.candidate(5)
     assert candidate is not None
 
@@ -80,7 +80,7 @@ def test_only_so_many_l1_blocks_are_remembered() -> None:
     """What is forgotten becomes final with what came after it."""
     found = heads()
     for number in range(1, LOOKBACK_MIN + 3):
-        found.derive(l2(number), l1(number % 256), concluding=True)
+        found.derive(l2(number), l1(number % 256))
 
     assert found.candidate(2) is None
     assert len(found._derived) == LOOKBACK_MIN
@@ -89,5 +89,5 @@ def test_only_so_many_l1_blocks_are_remembered() -> None:
 def test_heads_are_in_order() -> None:
     with pytest.raises(ValueError, match="order"):
         Heads(l2(1), l2(2), l2(0))
-    with pytest.raises(ValueError, match="pending"):
-        heads().derive(l2(2), l1(5), concluding=True)
+    with pytest.raises(ValueError, match="safe head"):
+        heads().derive(l2(2), l1(5))

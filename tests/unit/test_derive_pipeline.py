@@ -36,12 +36,11 @@ CONFIG = make_config()
 
 
 def test_a_span_batch_gives_the_sequencers_chain() -> None:
-    """Three blocks in one channel; since Holocene each of them is safe at once."""
+    """Three blocks in one channel."""
     truth = truth_of(CONFIG, 3)
     node = Node(CONFIG, l1_of([post(*channel([truth.span(1, 3)], b"a"))]))
 
     assert node.run() == refs(truth, 3)
-    assert all(each.concluding for each in node.derived)
     assert {each.derived_from for each in node.derived} == {node.l1[1].ref}
 
 
@@ -88,7 +87,6 @@ def test_an_invalid_payload_becomes_a_block_of_deposits() -> None:
     assert len(node.chain) == 3
     replaced = node.derived[-1]
     assert replaced.attributes.transactions == node.derived[-1].attributes.transactions[:1]
-    assert replaced.concluding
     again = Sequencer(CONFIG, truth.blocks[:2])
     again.build(chain[0])
     again.build(chain[0], [l2_transaction(9)])
@@ -296,7 +294,6 @@ def test_a_silent_window_is_filled_with_empty_blocks(steps: list[int]) -> None:
     node.run()
 
     assert [(ref.time, ref.l1_origin.number) for ref in node.chain[1:]] == empty_chain(chain, 3)
-    assert all(each.concluding for each in node.derived)
     for each in node.derived:
         kinds = {raw[0] for raw in each.attributes.transactions}
         assert kinds == {0x7E}
