@@ -1,5 +1,6 @@
 """What Prometheus may know of this node: a registry of our own, each metric named once here."""
 
+import math
 from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -35,14 +36,13 @@ class Metrics:
         self.chain_resets = counter("chain_resets", "Reorganisations that made the node rebuild")
         self.intents = gauge("intents", "Transactions of the outbox that are not final", "state")
         self.balance = gauge("balance_open", "Balance of the operator's account in OPEN")
+        self.l1_batches_left = gauge(
+            "l1_batches_left", "Full batch transactions that the account's ether on L1 still pays"
+        )
+        self.l1_batches_left.set(math.nan)  # for who posts none
         self.store_bytes = gauge("store_bytes", "Size of the store on disk")
         self.ready = gauge("ready", "1 if the node can do its duties")
         self.watchdog_late = gauge("watchdog_late", "1 if the duty makes no progress", "duty")
-        self.messages = counter(
-            "messages", "Gossip taken in, by what became of it", "kind", "verdict"
-        )
-        self.answers = counter("answers", "Answers served, by how they ended", "outcome")
-        self.earned_wei = counter("earned_wei", "Fees and rewards received, in wei", "role")
         self.l2_head = gauge("l2_block", "Number of the L2 block at each head", "head")
         self.l1_head = gauge("l1_block", "Number of the L1 block: newest, final, derived", "head")
         self.derivation = gauge("derivation", "Blocks derived, starts over, gossip queued", "what")

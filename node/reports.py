@@ -7,6 +7,7 @@ from typing import Any
 
 from config.settings import Settings
 from node.chain import ContractChain
+from node.funds import Funds
 from node.http.health import Report, duty_rows, not_running
 from node.membership import Membership
 from node.notify import Watchdog
@@ -31,6 +32,7 @@ class Situation:
     watchdog: Watchdog
     clock: Clock
     trouble: Callable[[], Sequence[str]]  # what single roles have to say
+    funds: Funds
     rollup: RollupReport | None = None  # of a node that derives the chain
 
     def report(self) -> Report:
@@ -86,6 +88,7 @@ class Situation:
             },
             **({} if self.rollup is None else {"rollup": self.rollup.section()}),
             "stake": str(ledger.stakes.get(self.membership.operator, 0)),
+            "balance": None if self.funds.wei is None else str(self.funds.wei),
             "intents": {"waiting": outbox.waiting, "in_flight": outbox.in_flight},
             "duties": duty_rows(self.supervisor().states),
         }

@@ -23,11 +23,12 @@ from node.da import RestAvailability
 from node.engine_link import EngineLink, open_link, read_secret
 from node.execution import Endpoints, engine_secret, run_engine
 from node.exits import WrongSettings
+from node.funds import Funds
 from node.http import optimism
 from node.http.da import routes as da_routes
 from node.keystore import LocalSigner
 from node.metrics import Metrics
-from node.rollup_report import Funds, RollupReport, Sequencer
+from node.rollup_report import RollupReport, Sequencer
 from node.store import Records
 from node.supervisor import Duty
 from p2p.network import Network as P2PNetwork
@@ -48,7 +49,6 @@ from rollup.status import NodeStatus
 
 L1_SECONDS_MAX = 20.0  # of one call
 SIGNER_SECONDS = 60.0  # between two looks at who signs unsafe blocks
-FUNDS_SECONDS = 60.0  # between two looks at what the account has on L1
 DA, L1_OUTBOX, SEQUENCED, BATCHED = b"da/", b"l1/", b"sequencing/", b"batcher/"  # namespaces
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,9 @@ class RollupNode:
         metrics.watch(metrics.derivation.labels("resets"), lambda: watch.resets)
         metrics.watch(metrics.derivation.labels("queued"), lambda: driver.queued)
         if self.sequencer is not None:
-            tally = self.sequencer.batcher.tally
+            tally, funds = self.sequencer.batcher.tally, self.sequencer.funds
+            left = partial(funds.batches_left, self.sequencer.frame_bytes)
+            metrics.watch(metrics.l1_batches_left, left)
             for what in ("channels", "blocks", "bytes", "lost", "failovers", "waiting"):
                 metrics.watch(metrics.batcher.labels(what), partial(getattr, tally, what))
 
@@ -220,14 +222,8 @@ class RollupNode:
             on_safe=table.propose == "safe",
             poll_seconds=max(2.0, self.table.l1_poll_seconds),
         )
-        funds = Funds(self.l1_rpc, self.signer.address, table.frame_bytes_max)
-        self.sequencer = Sequencer(sequencing, batcher, proposer, funds)
-
-        async def watch_funds() -> None:
-            while True:
-                await funds.refresh()
-                await trio.sleep(FUNDS_SECONDS)
-
+        funds = Funds(self.l1_rpc, self.signer.address)
+        self.sequencer = Sequencer(sequencing, batcher, proposer, funds, table.frame_bytes_max)
         self.problems += [
             lambda: _named("sequencing", sequencing.tally.problem),
             lambda: _named("batcher", batcher.tally.problem),
@@ -239,7 +235,7 @@ class RollupNode:
             Duty("batcher", batcher.run),
             Duty("proposer", proposer.run),
             Duty("l1 outbox", outbox.run),
-            Duty("l1 funds", watch_funds),
+            Duty("l1 funds", funds.watch),
         ]
 
 

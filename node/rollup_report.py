@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from protocol.errors import Malformed, Refused, Temporary
+from node.funds import Funds
 from rollup.batcher import Batcher
-from rollup.codec.hexadecimal import from_bytes, quantity
+from rollup.codec.hexadecimal import from_bytes
 from rollup.codec.refs import L1BlockRef, L2BlockRef
 from rollup.driver import Driver
-from rollup.ports import Call, Clock
+from rollup.ports import Clock
 from rollup.proposer import Proposer
 from rollup.sequencing import Sequencing
 
@@ -17,43 +17,8 @@ BEHIND_MAX: Final = 32  # L1 blocks that derivation may be behind, and the node 
 L1_SECONDS_MAX: Final = 300  # age of L1's newest block
 SEQUENCER_SECONDS_MAX: Final = 60  # age of a sequencer's newest block
 WINDOW_WARN: Final = 0.5  # of the sequencing window gone by, with blocks that are not on L1
-FUNDS_WARN: Final = 20  # batch transactions that the ether on L1 still pays
-GAS_BASE, GAS_PER_BYTE = 21_000, 40  # of a transaction full of data (EIP-7623)
-ETHER: Final = 10**18
 
 Problem = Callable[[], str | None]
-
-
-@dataclass(slots=True)
-class Funds:
-    """What a sequencer's account has on L1; `refresh` asks now and then."""
-
-    l1: Call
-    account: bytes
-    frame_bytes: int
-    wei: int | None = None
-    gas_price: int = 0
-
-    async def refresh(self) -> None:
-        """What L1 does not tell now is not known; whoever cannot do without says so himself."""
-        try:
-            balance = await self.l1.call("eth_getBalance", from_bytes(self.account), "latest")
-            price = await self.l1.call("eth_gasPrice")
-            self.wei, self.gas_price = quantity(balance, 256), quantity(price, 256)
-        except (Temporary, Malformed, Refused):
-            self.wei = None
-
-    def problem(self) -> str | None:
-        if self.wei is None:
-            return None
-        each = self.gas_price * (GAS_BASE + GAS_PER_BYTE * self.frame_bytes)
-        if self.wei >= FUNDS_WARN * each and self.wei > 0:
-            return None
-        left = self.wei // each if each else 0
-        return (
-            f"L1: account {from_bytes(self.account)} has {self.wei / ETHER:.6f} ether, "
-            f"{left} full batch transactions at today's gas price; send it more"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +29,7 @@ class Sequencer:
     batcher: Batcher
     proposer: Proposer
     funds: Funds
+    frame_bytes: int  # of a full batch transaction
 
     def section(self) -> dict[str, Any]:
         built, batches, outputs = (
@@ -119,7 +85,8 @@ class RollupReport:
         """What stands against progress now, in sentences."""
         found = [problem for ask in self.problems if (problem := ask()) is not None]
         if self.sequencer is not None:
-            found += [p for p in (self.sequencer.funds.problem(), self._window()) if p is not None]
+            funds = self.sequencer.funds.l1_problem(self.sequencer.frame_bytes)
+            found += [problem for problem in (funds, self._window()) if problem is not None]
         return found
 
     def not_ready(self) -> list[str]:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import trio
 from starlette.routing import BaseRoute
@@ -20,6 +21,7 @@ from node.chain import ContractChain
 from node.check import STORE
 from node.clock import SystemClock
 from node.compute import Compute
+from node.funds import Funds
 from node.http import answers, datanets, health, rewards
 from node.http import server as http
 from node.http.operator import Guard, operator_token
@@ -113,6 +115,7 @@ class Node:
         self.chain = ContractChain(
             self.file, self.rpc, self.outbox, chain.confirmations, chain.poll_seconds, self.metrics
         )
+        self.funds = Funds(self.rpc, self.signer.address)
         self.trouble: list[Callable[[], Sequence[str]]] = []
         self.routes: list[BaseRoute] = []
 
@@ -176,8 +179,10 @@ class Node:
             self.watchdog,
             self.clock,
             lambda: [reason for ask in self.trouble for reason in ask()],
+            self.funds,
             None if self.rollup is None else self.rollup.report(network),
         )
+        self.trouble.append(lambda: [] if (told := self.funds.problem()) is None else [told])
         self._watch(network)
         self.routes += health.routes(situation.report(), self.metrics)
         app = http.application(self.routes, self.settings.http, self.metrics)
@@ -207,6 +212,7 @@ class Node:
             Duty("chain", follow, follows_chain=True),
             Duty("membership", member, follows_chain=True),
             Duty("outbox", self.outbox.run),
+            Duty("funds", self.funds.watch),
         ]
 
     async def _role_duties(self, ports: Ports, membership: Membership) -> list[Duty]:
@@ -258,6 +264,12 @@ class Node:
     def _watch(self, network: Network) -> None:
         metrics = self.metrics
         metrics.watch(metrics.peers, lambda: len(network.peers.connected()))
+        metrics.watch(metrics.balance, lambda: self.funds.coins)
+        metrics.watch(metrics.chain_head, lambda: self.funds.height)
+        late = metrics.watchdog_late.labels("chain")
+        metrics.watch(late, lambda: float("chain" in self.watchdog.late()))
+        roles = ",".join(self.settings.roles)
+        metrics.info.labels(version("openledger-node"), self.file.name, roles).set(1)
         metrics.watch(metrics.store_bytes, self.store.size)
         metrics.watch_counts(metrics.gossip, network.standing.counts)
         for state in ("waiting", "in_flight"):

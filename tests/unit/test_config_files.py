@@ -7,10 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from prometheus_client import Gauge
 
 from node.metrics import Metrics
 
-FOLDER = Path(__file__).parents[2] / "config" / "prometheus"
+ROOT = Path(__file__).parents[2]
+NODE, FOLDER = ROOT / "node", ROOT / "config" / "prometheus"
+RULES = FOLDER / "rules.yml"
 
 
 @pytest.mark.skipif(
@@ -25,15 +28,31 @@ def test_prometheus_accepts_its_files() -> None:
     )
 
     assert checked.returncode == 0, checked.stderr
-    assert "10 rules found" in checked.stdout + checked.stderr
+    assert "11 rules found" in checked.stdout + checked.stderr
 
 
 def test_alerts_watch_metrics_that_exist() -> None:
     """A renamed metric would silence an alert for ever."""
-    watched = set(re.findall(r"openledger_\w+", (FOLDER / "rules.yml").read_text()))
+    watched = set(re.findall(r"openledger_\w+", RULES.read_text()))
     known = {
         sample.name for metric in Metrics().registry.collect() for sample in metric.samples
     } | {metric.name for metric in Metrics().registry.collect()}
 
     assert watched
     assert watched <= known
+
+
+def test_somebody_sets_what_an_alert_watches() -> None:
+    """A gauge that nobody sets stays 0, and its alert speaks for ever, or never."""
+    metrics, sources = Metrics(), [file.read_text() for file in NODE.rglob("*.py")]
+    names = {f"openledger_{n}" for n in re.findall(r"openledger_(\w+)", RULES.read_text())}
+    attributes = {
+        attribute
+        for attribute, metric in vars(metrics).items()
+        if isinstance(metric, Gauge) and metric.describe()[0].name in names
+    }
+
+    assert len(attributes) > 5
+    for attribute in attributes:
+        used = [s for s in sources if re.search(rf"metrics\.{attribute}\b|self\.{attribute}\.", s)]
+        assert used, attribute

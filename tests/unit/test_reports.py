@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from node.funds import Funds
 from node.http.health import duty_rows, not_running
 from node.reports import Situation
 from node.supervisor import State
@@ -35,6 +36,7 @@ def situation() -> Situation:
         watchdog=parts(late=tuple),
         clock=parts(now=lambda: 0.0),
         trouble=lambda: ["host: adapter cat: nobody has it"],
+        funds=Funds(parts(), bytes(20), wei=7),
     )
 
 
@@ -53,6 +55,12 @@ async def test_status_shows_the_duties_as_everywhere(
     situation: Situation, autojump_clock: object
 ) -> None:
     assert situation.report().status()["duties"] == duty_rows(STATES)
+
+
+async def test_status_shows_what_the_account_has(
+    situation: Situation, autojump_clock: object
+) -> None:
+    assert situation.report().status()["balance"] == "7"
 
 
 async def test_the_rollup_speaks_along(situation: Situation, autojump_clock: object) -> None:

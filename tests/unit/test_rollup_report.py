@@ -1,48 +1,36 @@
 """What `/status` and `/ready` say of the derivation, in every state that an operator may meet."""
 
-from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
+from node.funds import Funds
 from node.rollup_report import (
     BEHIND_MAX,
-    FUNDS_WARN,
     L1_SECONDS_MAX,
     SEQUENCER_SECONDS_MAX,
-    Funds,
     RollupReport,
     Sequencer,
 )
 from node.status import render
-from protocol.errors import Temporary
+from rollup.proposer import Tally
 from tests.rollup_rig import Rig
 
 SIGNER = b"\x05" * 20
 
 
-@dataclass
-class Layer1:
-    answers: dict[str, Any] = field(default_factory=dict)
-
-    async def call(self, method: str, *params: Any) -> Any:
-        answer = self.answers[method]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
 def report_of(rig: Rig, *, sequences: bool = True) -> RollupReport:
-    proposer: Any = Layer1()
-    proposer.tally = type("Tally", (), {"proposed": 2, "last": 6})
-    funds = Funds(Layer1(), SIGNER, 100_000)
+    silent: Any = None
+    proposer: Any = SimpleNamespace(tally=Tally(proposed=2, last=6))
+    sequencer = Sequencer(
+        rig.sequencing, rig.batcher, proposer, Funds(silent, SIGNER, wei=10**18), 100_000
+    )
     return RollupReport(
         driver=rig.driver,
         clock=rig.time,
         problems=[lambda: rig.driver.watch.problem],
         unsafe_signer=lambda: SIGNER,
         peers=lambda: 3,
-        sequencer=Sequencer(rig.sequencing, rig.batcher, proposer, funds) if sequences else None,
+        sequencer=sequencer if sequences else None,
     )
 
 
@@ -78,6 +66,7 @@ async def test_a_sequencer_that_builds_is_ready() -> None:
     assert section["unsafe"]["number"] == heads.unsafe.number >= 3
     assert section["l1"]["behind"] == 0
     assert section["sequencer"] == {"built": 3, "restored": 0}
+    assert section["batcher"]["l1_balance"] == "1000000000000000000"
     assert section["gossip_peers"] == 3
     assert section["unsafe_block_signer"] == "0x" + SIGNER.hex()
     said = render({"rollup": dict(section)})
@@ -132,31 +121,6 @@ async def test_a_node_far_behind_is_not_ready() -> None:
     assert report.not_ready() == []
 
 
-@pytest.mark.parametrize("wei", [0, FUNDS_WARN * 4_021_000 * 10**9 - 1])
-async def test_too_little_ether_is_told(wei: int) -> None:
-    answers = {"eth_getBalance": hex(wei), "eth_gasPrice": hex(10**9)}
-    funds = Funds(Layer1(answers), SIGNER, 100_000)
-    assert funds.problem() is None, "nobody knows yet"
-
-    await funds.refresh()
-    said = funds.problem()
-    assert said is not None
-    assert f"has {wei / 10**18:.6f} ether, {wei // (4_021_000 * 10**9)} full batch" in said
-
-    answers["eth_getBalance"] = hex(FUNDS_WARN * 4_021_000 * 10**9)
-    await funds.refresh()
-    assert funds.problem() is None
-
-
-@pytest.mark.parametrize("answer", [None, "0x", "7", 7, "0xzz", Temporary("down")])
-async def test_a_balance_that_l1_does_not_tell(answer: Any) -> None:
-    funds = Funds(Layer1({"eth_getBalance": answer, "eth_gasPrice": "0x1"}), SIGNER, 1, wei=5)
-
-    await funds.refresh()
-
-    assert funds.wei is None
-
-
 async def test_a_window_that_runs_out_is_told() -> None:
     rig = await running()
     report = report_of(rig)
@@ -165,5 +129,8 @@ async def test_a_window_that_runs_out_is_told() -> None:
     await rig.driver._look()
 
     (said,) = report.trouble()
+    assert report.sequencer is not None
+    report.sequencer.funds.wei = 0
 
+    assert len(report.trouble()) == 2
     assert f"after {rig.config.seq_window_size} the blocks above it are lost" in said
