@@ -24,12 +24,12 @@ from rollup.engine.op import (
     FeeParameters,
 )
 from rollup.engine.rules import Fork
+from rollup.engine.traces import Programs
 from rollup.engine.values import DEPOSIT
 
 State = Any  # py-evm's state; its own annotations want a NewType around every address
 
-STOP: Final = 0x00
-STEPS_BETWEEN_CLOCKS: Final = 512
+RUNS_BETWEEN_CLOCKS: Final = 16  # each of at most `traces.OPCODES_MAX` opcodes
 
 
 class OutOfTime(Refused):
@@ -44,9 +44,11 @@ class _Computation:
     """
 
     table: tuple[Any, ...]
+    programs: Programs
 
     def __init_subclass__(cls) -> None:
         cls.table = opcodes.table(cls.opcodes)  # type: ignore[attr-defined]
+        cls.programs = Programs(cls.table)
 
     @classmethod
     def apply_computation(
@@ -64,23 +66,22 @@ class _Computation:
                 computation.contracts_created.append(message.storage_address)
             precompile = computation.precompiles.get(message.code_address)
             if precompile is None:
-                _run(computation, cls.table, state)
+                _run(computation, cls.programs, state)
             elif not message.is_delegation:
                 _afford(message, state)
                 precompile(computation)
         return computation
 
 
-def _run(computation: Any, table: tuple[Any, ...], state: State) -> None:
+def _run(computation: Any, programs: Programs, state: State) -> None:
     code = computation.code
-    raw: bytes = code._raw_code_bytes
-    size = len(raw)
+    program = programs.get(code._raw_code_bytes)
+    trace_at: Any = program.traces.get
+    cold = program.run
     try:
         while True:
-            for _ in repeat(None, STEPS_BETWEEN_CLOCKS):
-                counter = code.program_counter
-                code.program_counter = counter + 1
-                table[raw[counter] if counter < size else STOP](computation)
+            for _ in repeat(None, RUNS_BETWEEN_CLOCKS):
+                trace_at(code.program_counter, cold)(computation)
             if state.deadline is not None and state.clock() > state.deadline:
                 raise OutOfTime("the transaction takes longer than a block may wait for it")
     except Halt:

@@ -16,11 +16,12 @@ Operation = Callable[[Any], Any]
 WORD_MASK: Final = 2**256 - 1
 WORD_BYTES: Final = 32
 STACK_MAX: Final = 1024
+MEMORY_WORD, MEMORY_SQUARE = 3, 512
 BASE, VERY_LOW, LOW, MID, HIGH, JUMPDEST_GAS = 2, 3, 5, 8, 10, 1
 JUMPDEST, PUSH1, PUSH32, SELFDESTRUCT = 0x5B, 0x60, 0x7F, 0xFF
 ANALYSES_MAX: Final = 512
 
-_analyses: dict[bytes, frozenset[int]] = {}
+_analyses: dict[bytes, bytes] = {}
 
 
 def table(opcodes: Mapping[int, Any]) -> tuple[Operation, ...]:
@@ -33,20 +34,20 @@ def table(opcodes: Mapping[int, Any]) -> tuple[Operation, ...]:
     return tuple(known.get(number) or InvalidOpcode(number) for number in range(256))
 
 
-def jump_targets(code: bytes) -> frozenset[int]:
-    """Where a JUMPDEST stands that is not the data of a PUSH."""
+def jump_targets(code: bytes) -> bytes:
+    """For each byte of code, 1 where a JUMPDEST stands that is not the data of a PUSH."""
     known = _analyses.get(code)
     if known is not None:
         return known
-    targets, at, size = set(), 0, len(code)
+    targets, at, size = bytearray(len(code)), 0, len(code)
     while at < size:
         opcode = code[at]
         if opcode == JUMPDEST:
-            targets.add(at)
+            targets[at] = 1
         at += opcode - PUSH1 + 2 if PUSH1 <= opcode <= PUSH32 else 1
     if len(_analyses) >= ANALYSES_MAX:
         _analyses.clear()
-    found = _analyses[code] = frozenset(targets)
+    found = _analyses[code] = bytes(targets)
     return found
 
 
@@ -59,6 +60,18 @@ def _pay(computation: Any, gas: int) -> list[Any]:
     meter.gas_remaining = left
     values: list[Any] = computation._stack.values
     return values
+
+
+def grow(computation: Any, end: int) -> None:
+    """Make the memory reach to `end`, in whole words, and pay (yellow paper, appendix H)."""
+    memory, meter = computation._memory, computation._gas_meter
+    old, new = len(memory._bytes) // WORD_BYTES, (end + WORD_BYTES - 1) // WORD_BYTES
+    cost = MEMORY_WORD * (new - old) + new * new // MEMORY_SQUARE - old * old // MEMORY_SQUARE
+    left = meter.gas_remaining - cost
+    if left < 0:
+        raise OutOfGas("out of gas")
+    meter.gas_remaining = left
+    memory.extend(end - WORD_BYTES, WORD_BYTES)
 
 
 def _two(values: list[Any]) -> tuple[int, int]:
@@ -139,7 +152,8 @@ def jumpi(computation: Any) -> None:
 
 
 def _go(code: Any, target: int) -> None:
-    if target not in jump_targets(code._raw_code_bytes):
+    targets = jump_targets(code._raw_code_bytes)
+    if target >= len(targets) or not targets[target]:
         raise InvalidJumpDestination("invalid jump destination")
     code.program_counter = target
 
@@ -232,7 +246,7 @@ def mload(computation: Any) -> None:
     start = _one(values)
     end = start + WORD_BYTES
     if end > len(computation._memory._bytes):
-        computation.extend_memory(start, WORD_BYTES)
+        grow(computation, end)
     values.append(int.from_bytes(computation._memory._bytes[start:end], "big"))
 
 
@@ -240,7 +254,7 @@ def mstore(computation: Any) -> None:
     start, value = _two(_pay(computation, VERY_LOW))
     end = start + WORD_BYTES
     if end > len(computation._memory._bytes):
-        computation.extend_memory(start, WORD_BYTES)
+        grow(computation, end)
     computation._memory._bytes[start:end] = value.to_bytes(WORD_BYTES, "big")
 
 
