@@ -9,7 +9,7 @@ from benchmarks.rollup.chain import BATCHER, INBOX, Sequencer
 from benchmarks.rollup.peers import Engine
 from rollup.channel_out import ChannelPolicy, OutBlock, cut, encode_channel
 from rollup.codec.refs import L1Block, L1Transaction
-from rollup.derive.needs import Attributes, NeedL1
+from rollup.derive.needs import Attributes, NeedL1, NeedTime
 from rollup.derive.pipeline import Pipeline
 
 DEPOSIT = 0x7E
@@ -48,6 +48,8 @@ class Reader:
             found = self._pipeline.step(self.safe)
             if isinstance(found, Attributes):
                 return found
+            if isinstance(found, NeedTime):
+                continue
             assert isinstance(found, NeedL1), found
             self._pipeline.add_l1(self._chain[found.number])
 

@@ -70,6 +70,7 @@ class Accounts(AccountDatabaseAPI):
         self._nodes = Nodes(self._read, db.split_nodes)
         self._fresh: dict[bytes, bytes] = {}  # nodes and code made since the last persist
         self._accounts: dict[bytes, Account | None] = {}
+        self._codes: dict[bytes, bytes] = {}  # by hash, those that were run
         self._storage: dict[bytes, dict[int, int]] = {}
         self._dirty: dict[bytes, set[int]] = {}  # accounts, with the slots that may have changed
         self._before: dict[tuple[bytes, int], int] = {}  # slots as the transaction found them
@@ -141,8 +142,12 @@ class Accounts(AccountDatabaseAPI):
         code_hash = (self.account(address) or NEW).code_hash
         if code_hash == EMPTY_CODE:
             return b""
+        known = self._codes.get(code_hash)
+        if known is not None:
+            return known
         try:
-            return self._read(code_hash)
+            found = self._codes[code_hash] = self._read(code_hash)
+            return found
         except KeyError as error:
             raise _missing(error, self._root, address) from None
 

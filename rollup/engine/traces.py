@@ -22,7 +22,7 @@ ENTRIES_MAX: Final = 1024  # counted at once, of one program
 OPCODES_MAX: Final = 160
 PROGRAMS_MAX: Final = 256
 TRACES_MAX: Final = 2048  # of all programs, up to 20 KiB each
-COMPILING: Final = 10
+COMPILING: Final = 15
 CREDIT_MAX: Final = 100_000
 SIGN: Final = 1 << 255
 
