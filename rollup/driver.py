@@ -149,7 +149,8 @@ class Driver:
                 self.chain.doubt()
                 busy = False
             if self.watch.problem is not None:
-                await trio.sleep(delay)
+                with trio.move_on_after(delay):
+                    await self._wake.wait()
                 delay = min(2 * delay, RETRY_SECONDS_MAX)
             elif not busy:
                 with trio.move_on_after(self._poll_seconds):
@@ -160,11 +161,14 @@ class Driver:
         if self._reset_wanted is not None:
             reason, self._reset_wanted = self._reset_wanted, None
             raise Reset(reason)
+        busy = False
+        if self._pipeline is not None:  # gossip goes on while L1 is not reached
+            await self.chain.tell()
+            busy = await self._take_unsafe()
         await self._look()
         if self._pipeline is None:
             self._pipeline = await self._start()
         await self.chain.tell()  # after a doubt: does the engine still have what it had?
-        busy = await self._take_unsafe()
         busy |= await self._derive(self._pipeline)
         await self._finalize()
         await self.chain.tell(now=not busy)

@@ -46,6 +46,22 @@ async def test_blocks_of_gossip_are_taken_in_their_order() -> None:
     assert rig.driver.queued == 0
 
 
+async def test_blocks_of_gossip_are_taken_while_l1_is_away(autojump_clock: object) -> None:
+    """By the running loop, each when it comes, however long L1 has failed."""
+    leader, blocks = await sequenced(4)
+    node = await follower(leader)
+    node.l1.is_down = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.driver.run)
+        for number, block in enumerate(blocks, 1):
+            await trio.sleep(100)
+            assert node.driver.watch.problem is not None
+            await node.driver.add_unsafe(block)
+            await trio.sleep(1)
+            assert node.heads.unsafe.number == number
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_gap_waits_and_is_told() -> None:
     leader, out = await sequenced(6)
     rig = await follower(leader)
