@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -166,6 +167,31 @@ def test_powers(seed: int) -> None:
 
         assert (run(contract, data) or (None,))[0] == expected, data.hex()
         assert (run(contract, data.rstrip(b"\0")) or (None,))[0] == expected, data.hex()
+
+
+@pytest.mark.skipif(not curves.NATIVE, reason="pyrevm has no wheel for this Python")
+@pytest.mark.parametrize("number", [0x05, *curves.SLOW], ids=hex)
+def test_who_has_no_native_code_gets_the_same(number: int) -> None:
+    random = Random(number)
+    native = {0x05: curves.modexp, 0x06: curves.bn_add, 0x07: curves.bn_mul}
+    native |= {0x08: curves.bn_pairing, 0x09: curves.blake2}
+    for _ in range(2 if number == 0x08 else DRAWS):
+        data = powers(random) if number == 0x05 else damaged(random, INPUTS[number](random))
+        slow = curves.power if number == 0x05 else partial(curves.slowly, number)
+
+        assert answer(native[number], data) == answer(slow, data), data.hex()
+
+
+def powers(random: Random) -> bytes:
+    sizes = [random.choice((0, 1, 32, 33)) for _ in range(3)]
+    return b"".join(map(word, sizes)) + random.randbytes(random.randrange(sum(sizes) + 1))
+
+
+def answer(contract: Callable[[bytes], bytes], data: bytes) -> bytes | None:
+    try:
+        return contract(data)
+    except ValueError:
+        return None
 
 
 def test_products_of_pairings() -> None:

@@ -186,8 +186,8 @@ def test_what_is_written_is_toml(values: dict[str, str | list[str]]) -> None:
 
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | texts
-tables = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+tables: st.SearchStrategy[object] = st.deferred(
+    lambda: leaves | st.lists(tables, max_size=3) | st.dictionaries(texts, tables, max_size=3)
 )
 
 
