@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from itertools import accumulate
 from typing import Any, Final
 
+import trio
+
 from rollup.engine.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -41,6 +43,7 @@ async def answer(ask: Answer, body: bytes) -> bytes:
         return encode(_error(None, Failure(INVALID_REQUEST, reason)))
     answers: list[bytes] = []
     for call in value:
+        await trio.lowlevel.checkpoint()  # others have their turn between two calls of a batch
         one = await _one(ask, call)
         if one is not None:
             answers.append(encode(one))

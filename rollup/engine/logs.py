@@ -1,6 +1,7 @@
 """Searching the chain for events: by address, by topics, over a bounded range."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from eth_hash.auto import keccak
@@ -13,6 +14,7 @@ from rollup.engine.values import Block, Log, bloom_bits
 RANGE_BLOCKS_MAX: Final = 5_000
 LOGS_MAX: Final = 10_000
 LOG_CHARS_MAX: Final = 32 << 20
+SEARCH_SECONDS_MAX: Final = 5.0
 ADDRESSES_MAX: Final = 1_000
 TOPICS_MAX: Final = 4
 ALTERNATIVES_MAX: Final = 1_000
@@ -20,10 +22,19 @@ ALTERNATIVES_MAX: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Empty `addresses` and an empty set of alternatives both mean: anything."""
+    """Empty `addresses` and an empty set of alternatives both mean: anything.
+
+    What each alternative sets in a bloom is hashed once: a filter is asked about thousands of them.
+    """
 
     addresses: frozenset[bytes]
     topics: tuple[frozenset[bytes], ...]
+    _masks: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        wanted = filter(None, (self.addresses, *self.topics))
+        masks = tuple(tuple(map(bloom_bits, alternatives)) for alternatives in wanted)
+        object.__setattr__(self, "_masks", masks)
 
     @property
     def criteria(self) -> int:
@@ -31,12 +42,7 @@ class Filter:
 
     def may_hold(self, bloom: int) -> bool:
         """False only if no log under this bloom can match."""
-        for alternatives in (self.addresses, *self.topics):
-            if alternatives and not any(
-                bloom & bits == bits for bits in map(bloom_bits, alternatives)
-            ):
-                return False
-        return True
+        return all(any(bloom & mask == mask for mask in masks) for masks in self._masks)
 
     def matches(self, entry: Log) -> bool:
         if self.addresses and entry.address not in self.addresses:
@@ -73,7 +79,10 @@ def search(chain: Chain, wanted: Filter, first: int, last: int) -> list[dict[str
         )
     out: list[dict[str, Any]] = []
     size = 0
+    deadline = time.monotonic() + SEARCH_SECONDS_MAX
     for header in chain.blocks.headers(first, last) if first <= last else ():
+        if time.monotonic() > deadline:
+            raise Failure(LIMIT_EXCEEDED, "query takes too long: ask for fewer blocks")
         before = len(out)
         if header.gas_used and wanted.may_hold(int.from_bytes(header.bloom, "big")):
             block = chain.blocks.block(header.number)
