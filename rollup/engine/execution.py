@@ -199,8 +199,11 @@ def apply(state: State, transaction: Transaction | Deposit) -> Outcome:
 
 
 def _is_plain(state: State, address: bytes) -> bool:
-    """Whether nothing runs at `address`."""
+    """Whether nothing runs at `address`, and a payment of nothing leaves it as it is: an account
+    that is there and empty goes when it is touched (EIP-161)."""
     if address in state.computation_class.get_precompiles():
+        return False
+    if state.account_exists(address) and state.account_is_empty(address):
         return False
     return bool(state.get_code_hash(address) == EMPTY_CODE)
 
