@@ -38,7 +38,8 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One contract: functions by name (nobody calls an overloaded one), events by topic, errors by selector."""
+    """One contract: functions by name (nobody calls an overloaded one), events by topic, errors by
+    selector."""
 
     name: str
     bytecode: bytes
