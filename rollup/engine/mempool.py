@@ -24,13 +24,15 @@ class Mempool:
     so a second copy on disk would guard nothing.
 
     Rules: the same nonce is replaced by at least 10 % more of both fees; a full pool gives way to a
-    better payer by dropping the cheapest sender's last transaction, never one in the middle. Counts
-    and bytes are bounded, of all and of each sender.
+    better payer by dropping the cheapest sender's last transaction, never one in the middle. What
+    waits behind a missing nonce pays nobody: whatever it offers, it gives way first to one that
+    can enter a block. Counts and bytes are bounded, of all and of each sender.
     """
 
     _by_sender: dict[bytes, dict[int, Transaction]] = field(default_factory=dict)
     _by_hash: dict[bytes, Transaction] = field(default_factory=dict)
     _costs: dict[bytes, int] = field(default_factory=dict)
+    _nonces: dict[bytes, int] = field(default_factory=dict)  # of accounts, when last heard
     _bytes: int = 0
 
     def __len__(self) -> int:
@@ -79,11 +81,12 @@ class Mempool:
         held = sum(len(tx.raw) for tx in queue.values()) - (len(old.raw) if old else 0)
         if held + size > BYTES_PER_SENDER_MAX:
             raise Refused(f"txpool is full for this sender ({BYTES_PER_SENDER_MAX} bytes)")
-        leaving = [old.hash] if old is not None else self._victims(transaction)
+        leaving = [old.hash] if old is not None else self._victims(transaction, account_nonce)
         for transaction_hash in leaving:
             self._remove(transaction_hash)
         self._by_sender.setdefault(transaction.sender, {})[transaction.nonce] = transaction
         self._by_hash[transaction.hash] = transaction
+        self._nonces[transaction.sender] = account_nonce
         self._costs[transaction.hash] = transaction.cost_max if cost is None else cost
         self._bytes += size
 
@@ -94,6 +97,8 @@ class Mempool:
         for sender, next_nonce in nonces.items():
             for nonce in [n for n in self._by_sender.get(sender, {}) if n < next_nonce]:
                 self._remove(self._by_sender[sender][nonce].hash)
+            if sender in self._by_sender:
+                self._nonces[sender] = next_nonce
 
     def readmit(
         self, transactions: Iterable[Transaction], nonce_of: Callable[[bytes], int]
@@ -116,9 +121,10 @@ class Mempool:
         """A frozen copy for one block, safe to use in another thread."""
         return Picker(base_fee, [_ascending(queue) for queue in self._by_sender.values()])
 
-    def _victims(self, transaction: Transaction) -> list[bytes]:
-        """Who must leave for `transaction`: nobody, or worse payers. Raises `Refused`, and then
-        nobody has left."""
+    def _victims(self, transaction: Transaction, account_nonce: int) -> list[bytes]:
+        """Who must leave for `transaction`: nobody, what cannot enter a block, or worse payers.
+        Raises `Refused`, and then nobody has left."""
+        enters = self.next_nonce(transaction.sender, account_nonce) == transaction.nonce
         victims: list[Transaction] = []
         taken = dict[bytes, int]()
         freed = 0
@@ -133,13 +139,21 @@ class Mempool:
             ]
             if not lasts or len(victims) == VICTIMS_MAX:
                 raise Refused(f"txpool is full ({TRANSACTIONS_MAX} transactions)")
-            last = min(lasts, key=lambda tx: (tx.max_priority_fee_per_gas, tx.max_fee_per_gas))
-            if not _outbids(transaction, last):
+            behind = [last for last in lasts if enters and self._waits(last)]
+            last = min(
+                behind or lasts, key=lambda tx: (tx.max_priority_fee_per_gas, tx.max_fee_per_gas)
+            )
+            if not behind and not _outbids(transaction, last):
                 raise Refused(f"txpool is full ({TRANSACTIONS_MAX} transactions)")
             victims.append(last)
             taken[last.sender] = taken.get(last.sender, 0) + 1
             freed += len(last.raw)
         return [victim.hash for victim in victims]
+
+    def _waits(self, transaction: Transaction) -> bool:
+        """Whether a nonce before it is missing."""
+        sender = transaction.sender
+        return self.next_nonce(sender, self._nonces[sender]) <= transaction.nonce
 
     def _remove(self, transaction_hash: bytes) -> None:
         transaction = self._by_hash.pop(transaction_hash, None)
@@ -150,6 +164,7 @@ class Mempool:
             del queue[transaction.nonce]
             if not queue:
                 del self._by_sender[transaction.sender]
+                del self._nonces[transaction.sender]
 
 
 class Picker:

@@ -97,6 +97,25 @@ def test_room_is_made_for_a_better_payer(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Mempool().all() == []
 
 
+def test_what_waits_behind_a_gap_gives_way_to_what_can_enter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However high it bids: it pays nobody, so a full pool of it would cost its sender nothing."""
+    monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 3)
+    pool = Mempool()
+    pool.add(waiting(1, 0, 900), 0)
+    pool.add(waiting(2, 7, 900), 5)
+    pool.add(waiting(3, 9, 950), 5)
+
+    with pytest.raises(Refused, match="full"):
+        pool.add(waiting(4, 3, 10), 2)  # would wait, too
+    pool.add(waiting(4, 2, 10), 2)
+    assert {tx.sender[0] for tx in pool.all()} == {1, 3, 4}
+    pool.settle({bytes([3]) * 20: 9}, ())  # now it can enter
+    with pytest.raises(Refused, match="full"):
+        pool.add(waiting(5, 0, 10), 0)
+
+
 def test_a_reorg_brings_back_what_is_still_to_come() -> None:
     """Stale nonces and what is outbid meanwhile are dropped silently."""
     pool = Mempool()
