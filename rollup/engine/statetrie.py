@@ -113,7 +113,9 @@ class Writer:
             return self._build([(p, v) for p, v in outside if v is not None])
         shared = min(_shared(path, outside[0][0]), _shared(path, outside[-1][0]))
         items = [EMPTY] * BRANCH_ITEMS
-        items[DIGITS[path[shared]]] = self._before(path[shared + 1 :], child)
+        # As it was it is a branch, and need not be read; what changes made of it may be anything.
+        below = (self._extend if inside else self._before)(path[shared + 1 :], child)
+        items[DIGITS[path[shared]]] = below
         branch = self._update_branch(items, [(p[shared:], v) for p, v in outside])
         return self._extend(path[:shared], branch)
 

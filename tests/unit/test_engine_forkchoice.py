@@ -289,19 +289,19 @@ async def test_a_transaction_that_takes_too_long_costs_its_sender_the_place_in_t
     engine: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The block goes on without it; forced on the engine, the same one runs to its end."""
-    monkeypatch.setattr("rollup.engine.building.TRANSACTION_SECONDS_MAX", 0.05)
+    monkeypatch.setattr("rollup.engine.building.TRANSACTION_SECONDS_MAX", 0.001)
     endless = b"\x5b\x5f\x56"  # JUMPDEST PUSH0 JUMP
-    engine.pooled(signed(0, to=None, data=endless, gas=1_000_000))
+    engine.pooled(signed(0, to=None, data=endless, gas=8_000_000))
 
     payload = await engine.extend()
     assert len(payload["transactions"]) == 1
     assert len(engine.pool) == 0
 
-    raw = "0x" + signed(0, to=None, data=endless, gas=1_000_000).hex()
+    raw = "0x" + signed(0, to=None, data=endless, gas=8_000_000).hex()
     forced = [*engine.attributes()["transactions"], raw]
     assert len((await engine.extend(transactions=forced))["transactions"]) == 2
     assert engine.chain.head.receipts[1].status == 0
-    assert engine.chain.head.receipts[1].gas_used == 1_000_000
+    assert engine.chain.head.receipts[1].gas_used == 8_000_000
 
 
 async def test_whoever_listens_hears_each_block_once(engine: Node) -> None:
