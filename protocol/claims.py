@@ -18,6 +18,7 @@ REMAINDER = 0xFFFFFFFF  # the claim number of what no span of an answer earned
 TREASURY = 0  # contributor id
 CLAIMS_MAX = 2048  # of one answer
 ANSWERS_MAX = 10_000  # of one batch
+INFLUENCE_SLOT = 4  # of an entry whose `claim` is the number of an influence
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,22 @@ class Answer:
     signature: bytes  # 65 bytes, by the host
     first_claim: int
     claim_count: int
+    first_influence: int
+    influence_count: int
     remainder_entry: int
+    covered: int  # bytes of the output under spans
+    score_total: int  # of all its influences
+    query: bytes = bytes(32)  # keccak of the answer's feature, zeros where no set is in force
 
     def __post_init__(self) -> None:
         assert len(self.signature) == SIGNATURE_BYTES
+        assert len(self.query) == 32
 
     def words(self) -> bytes:
         r, vs = compact(self.signature)
-        numbers = (self.first_claim, self.claim_count, self.remainder_entry)
-        return self.receipt.words() + r + vs + b"".join(map(word, numbers))
+        places = (self.first_claim, self.claim_count, self.first_influence, self.influence_count)
+        numbers = (*places, self.remainder_entry, self.covered, self.score_total)
+        return self.receipt.words() + r + vs + b"".join(map(word, numbers)) + self.query
 
     def leaf(self) -> bytes:
         return leaf(ANSWER, self.words())
@@ -78,12 +86,14 @@ class Claim:
     right_by: int
     echo: int  # 1 + where the span's bytes occur in the prompt, or 0
     who: tuple[Holder, ...] = field(default=())
+    covered: int = 0  # bytes that this answer's claims own, up to and with this one
     paid: int = 0  # wei, amounts of this answer's claims up to and with this one
 
     def __post_init__(self) -> None:
         for name in ("answer", "start", "length", "own_start", "own_end", "left_by", "right_by"):
             require_uint(getattr(self, name), 32, name)
         require_uint(self.echo, 32, "echo")
+        require_uint(self.covered, 32, "covered")
         require_uint(self.paid, 128, "paid")
         assert len(self.who) <= HOLDERS_MAX
 
@@ -101,7 +111,7 @@ class Claim:
         numbers = (*span, self.left_by, self.right_by, self.echo, len(self.who))
         slots = self.who + (NOBODY,) * (HOLDERS_MAX - len(self.who))
         holders = b"".join(holder.words() for holder in slots)
-        return b"".join(map(word, numbers)) + holders + word(self.paid)
+        return b"".join(map(word, numbers)) + holders + word(self.covered) + word(self.paid)
 
     def leaf(self) -> bytes:
         return leaf(CLAIM, self.words())
@@ -155,9 +165,14 @@ class Entry:
 
     contributor: int
     answer: int
-    claim: int  # global number, or REMAINDER
+    claim: int  # global number of a claim or, in INFLUENCE_SLOT, of an influence; or REMAINDER
     slot: int
     value: int  # wei
+
+    @property
+    def order(self) -> tuple[int, bool, int, int]:
+        """What numbers the entries of one contributor."""
+        return self.answer, self.slot == INFLUENCE_SLOT, self.claim, self.slot
 
     def node(self) -> Node:
         return entry_leaf(self.answer, self.claim, self.slot, self.value)

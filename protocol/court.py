@@ -7,6 +7,7 @@ from typing import Protocol
 from protocol.batch import Header
 from protocol.codec import require
 from protocol.datanet import Shard
+from protocol.merkle import Commitment
 from protocol.parameters import Parameters
 from protocol.signature import Domain
 from protocol.sumtree import Node
@@ -26,6 +27,8 @@ class Kind(IntEnum):
     ARITHMETIC = 7
     RECEIPT = 8
     WITHHELD = 9
+    INFLUENCE = 10
+    TAKEN_DOWN = 11
 
 
 class ShardKind(IntEnum):
@@ -38,6 +41,16 @@ class ShardKind(IntEnum):
     WITHHELD = 9
 
 
+class FeaturesInForce(Protocol):
+    """What a judge knows of an adapter's feature set."""
+
+    @property
+    def features(self) -> Commitment: ...
+
+    @property
+    def example_count(self) -> int: ...
+
+
 class Context(Protocol):
     """The chain around one pending batch."""
 
@@ -47,7 +60,7 @@ class Context(Protocol):
 
     @property
     def old_totals(self) -> Node:
-        """The pool's root at posting: (hash, wei), or NO_ROOT."""
+        """The totals of the batch below this one: (hash, wei), or NO_ROOT."""
 
     @property
     def escrow(self) -> Domain:
@@ -59,8 +72,17 @@ class Context(Protocol):
     def redeemed(self, payer: bytes, host: bytes, adapter: bytes) -> int:
         """Wei that vouchers of the three have paid."""
 
-    def final_header(self, batch: int) -> Header | None:
-        """Of another batch, if it is final."""
+    def earlier_header(self, batch: int) -> Header | None:
+        """Of another batch, if it is final, or pending and posted before this one."""
+
+    def features(self, adapter: bytes) -> FeaturesInForce | None:
+        """The feature set that was in force for the adapter at `Header.as_of`."""
+
+    def is_down(self, adapter: bytes, shard: int, document: int) -> bool:
+        """Whether that document of the adapter's Datanet was taken down by `Header.as_of`."""
+
+    def any_down(self, adapter: bytes) -> bool:
+        """Whether any document of the adapter's Datanet was."""
 
 
 class ShardContext(Protocol):

@@ -16,9 +16,17 @@ from eth_hash.auto import keccak
 from protocol.codec import require
 
 TEXT, DOCUMENT, ANSWER, CLAIM, ENTRY, TOTAL, BODY = range(1, 8)
+FEATURE, INFLUENCE = 11, 12  # 8, 9 and 10 are demands' names for trees of kind TEXT
 TEXT_LEAF, DOCUMENT_LEAF, BODY_LEAF = 256, 157, 1024  # bytes of one leaf of a byte tree
-LEAF_BYTES = {TEXT: TEXT_LEAF, DOCUMENT: DOCUMENT_LEAF, BODY: BODY_LEAF}
+FEATURE_LEAF = 48 + 2048  # an example's numbers, content root and coordinates
+LEAF_BYTES = {
+    TEXT: TEXT_LEAF,
+    DOCUMENT: DOCUMENT_LEAF,
+    BODY: BODY_LEAF,
+    FEATURE: FEATURE_LEAF,
+}
 CHUNK_HEIGHT = 10  # a chunk on the wire is the 2**10 leaves under one node
+CHUNK_HEIGHTS = dict.fromkeys(LEAF_BYTES, CHUNK_HEIGHT) | {FEATURE: 8}
 SIZE_MAX = 1 << 40  # bytes of one committed body
 
 Hash = Callable[[bytes], bytes]
@@ -36,6 +44,8 @@ HASH: dict[int, Hash] = {
     CLAIM: keccak,
     ENTRY: keccak,
     TOTAL: keccak,
+    FEATURE: sha256,
+    INFLUENCE: keccak,
 }
 
 
@@ -112,7 +122,7 @@ class Commitment:
 
     @property
     def chunk_bytes(self) -> int:
-        return LEAF_BYTES[self.kind] << CHUNK_HEIGHT
+        return LEAF_BYTES[self.kind] << CHUNK_HEIGHTS[self.kind]
 
     @property
     def chunks(self) -> int:
@@ -125,7 +135,7 @@ class Commitment:
         """Raise `Malformed` unless `chunk` is number `index` of the committed body."""
         require(0 <= index < self.chunks, f"chunk {index} of {self.chunks}")
         require(len(chunk) == self.chunk_size(index), f"chunk {index} has {len(chunk)} bytes")
-        height = min(CHUNK_HEIGHT, self.depth)
+        height = min(CHUNK_HEIGHTS[self.kind], self.depth)
         require(len(siblings) == self.depth - height, "the proof has the wrong length")
         require(all(len(sibling) == 32 for sibling in siblings), "a sibling has 32 bytes")
         node = _node_over(self.kind, chunk, height)
@@ -160,7 +170,7 @@ class ByteTree(Tree):
 
     def chunk_siblings(self, index: int) -> list[bytes]:
         """What `Commitment.verify_chunk` wants beside chunk `index`."""
-        return self.siblings(index, height=min(CHUNK_HEIGHT, self.depth))
+        return self.siblings(index, height=min(CHUNK_HEIGHTS[self.commitment.kind], self.depth))
 
 
 def byte_root(kind: int, data: bytes) -> bytes:

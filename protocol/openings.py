@@ -10,10 +10,12 @@ from typing import Self
 from eth_hash.auto import keccak
 
 from protocol.batch import Header
-from protocol.claims import Answer, Claim
+from protocol.claims import INFLUENCE_SLOT, Answer, Claim
 from protocol.codec import require
 from protocol.datanet import Document, Shard
-from protocol.merkle import ANSWER, CLAIM
+from protocol.features import FeatureRow
+from protocol.influences import Influence
+from protocol.merkle import ANSWER, CLAIM, INFLUENCE, Commitment
 from protocol.receipt import Receipt
 from protocol.signature import Domain
 from protocol.sumtree import (
@@ -31,11 +33,14 @@ from protocol.windows import TextOpening, require_leaf, verify_leaf
 from protocol.words import (
     NO_ANSWER_WORDS,
     NO_CLAIM_WORDS,
+    NO_INFLUENCE_WORDS,
     RECEIPT_BYTES,
     AnswerWords,
     ClaimWords,
+    InfluenceWords,
     decode_answer,
     decode_claim,
+    decode_influence,
 )
 
 NONE = 0xFFFFFFFF  # index of an opening that is not there
@@ -80,8 +85,41 @@ class AnswerOpening:
         return self.answer
 
 
+@dataclass(frozen=True, slots=True)
+class InfluenceOpening:
+    index: int
+    influence: InfluenceWords
+    proof: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, index: int, influence: Influence, proof: Sequence[bytes]) -> Self:
+        return cls(index, decode_influence(influence.words()), tuple(proof))
+
+    def opened(self, header: Header) -> InfluenceWords:
+        """Raise `Malformed` unless the batch has this influence."""
+        root, count = header.influences_root, header.influence_count
+        require_leaf(INFLUENCE, root, count, self.index, self.influence.words(), self.proof)
+        return self.influence
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureOpening:
+    """A row of a feature set."""
+
+    index: int
+    row: bytes
+    proof: tuple[bytes, ...]
+
+    def opened(self, features: Commitment) -> FeatureRow:
+        """Raise `Malformed` unless the set has this row."""
+        verify_leaf(features, self.index, self.row, self.proof)
+        return FeatureRow.decode(self.row)
+
+
 NO_CLAIM = ClaimOpening(NONE, NO_CLAIM_WORDS, ())
 NO_ANSWER = AnswerOpening(NONE, NO_ANSWER_WORDS, ())
+NO_INFLUENCE = InfluenceOpening(NONE, NO_INFLUENCE_WORDS, ())
+NO_FEATURE = FeatureOpening(NONE, b"", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +163,11 @@ class EntryOpening:
     @property
     def key(self) -> tuple[int, int, int]:
         return self.answer, self.claim, self.slot
+
+    @property
+    def order(self) -> tuple[int, bool, int, int]:
+        """What numbers the entries of one contributor."""
+        return self.answer, self.slot == INFLUENCE_SLOT, self.claim, self.slot
 
     def opened(self, header: Header) -> None:
         node = entry_leaf(*self.key, self.value) if self.present else ENTRY_ABSENT

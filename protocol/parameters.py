@@ -6,6 +6,7 @@ from protocol.codec import require, require_uint
 
 BPS = 10_000
 HOLDERS_MAX = 4  # slots of a claim; the parameter `holders_max` can only be smaller
+INFLUENCES_CAP = 64  # of one answer
 SPAN_CAP = 256  # bytes; two text leaves must always hold a span and the byte before it
 OPEN = 10**18  # wei
 
@@ -34,6 +35,10 @@ class Parameters:
     datanet_bond: int = 100 * OPEN
     model_fee: int = OPEN
     datanet_fee: int = OPEN
+    influences_max: int = 16
+    influence_sigma: int = 300  # hundredths of a deviation of the sketch
+    influence_bps: int = 10_000  # of what no span covers
+    duplicate_bps: int = 9_800  # cosine
 
     def __post_init__(self) -> None:
         require(1 <= self.span_min <= self.span_max <= SPAN_CAP, "span bounds")
@@ -41,6 +46,10 @@ class Parameters:
         require(len(self.span_weights) == 4, "four span weights")
         for weight in (*self.span_weights, self.common_bps):
             require(0 <= weight <= BPS, "a weight over 100 %")
+        require(1 <= self.influences_max <= INFLUENCES_CAP, "influences_max")
+        require(100 <= self.influence_sigma <= 1_000, "influence_sigma")
+        require(0 <= self.influence_bps <= BPS, "influence_bps")
+        require(9_000 <= self.duplicate_bps < BPS, "duplicate_bps")
         require(self.platform_bps + self.model_bps + self.stakers_bps <= BPS, "splits over 100 %")
         require(2 * self.challenger_bps <= BPS, "the challenger's share is capped at 50 %")
         require(self.challenger_bps + self.treasury_bps <= BPS, "slash shares over 100 %")

@@ -1,4 +1,4 @@
-"""The leaves of answers and claims as they were hashed: words, with no limits judged yet.
+"""Answers, claims and influences as they were hashed: words, with no limits judged yet.
 
 A liar's leaf may hold what our own types refuse; it must still be possible to show it to a judge.
 """
@@ -13,9 +13,10 @@ from protocol.receipt import Receipt
 from protocol.windows import Window
 
 _RECEIPT = [kind for kind, _ in Receipt.members()]
-_ANSWER = [*_RECEIPT, "bytes32", "bytes32", "uint32", "uint32", "uint32"]
+_ANSWER = [*_RECEIPT, "bytes32", "bytes32", *["uint32"] * 6, "uint64", "bytes32"]
 _HOLDER = ["uint32", "uint64", "uint32", "uint32", "uint32"]
-_CLAIM = ["uint32"] * 9 + _HOLDER * HOLDERS_MAX + ["uint128"]
+_CLAIM = ["uint32"] * 9 + _HOLDER * HOLDERS_MAX + ["uint32", "uint128"]
+_INFLUENCE = [*["uint32"] * 4, "uint64", "uint64", "uint128"]
 RECEIPT_BYTES = 32 * len(_RECEIPT)
 
 
@@ -40,6 +41,7 @@ class ClaimWords(NamedTuple):
     echo: int
     holders: int
     who: tuple[Slot, ...]  # all HOLDERS_MAX slots
+    covered: int
     paid: int
 
     @property
@@ -48,7 +50,7 @@ class ClaimWords(NamedTuple):
 
     def words(self) -> bytes:
         """Solidity's abi.encode of the struct."""
-        numbers = (*self[:9], *chain(*self.who), self.paid)
+        numbers = (*self[:9], *chain(*self.who), self.covered, self.paid)
         return b"".join(word(number) for number in numbers)
 
 
@@ -90,12 +92,33 @@ class AnswerWords(NamedTuple):
     vs: bytes
     first_claim: int
     claim_count: int
+    first_influence: int
+    influence_count: int
     remainder_entry: int
+    covered: int
+    score_total: int
+    query: bytes
 
     def words(self) -> bytes:
         """Solidity's abi.encode of the struct."""
         values: tuple[int | bytes, ...] = (*self.receipt, *self[1:])
         return b"".join(word(value) for value in values)
+
+
+class InfluenceWords(NamedTuple):
+    """An influence as it was hashed."""
+
+    answer: int
+    example: int
+    contributor: int
+    entry: int
+    score: int
+    score_sum: int
+    paid: int
+
+    def words(self) -> bytes:
+        """Solidity's abi.encode of the struct."""
+        return b"".join(word(number) for number in self)
 
 
 def _decode(words: bytes, kinds: Sequence[str]) -> list[Any]:
@@ -118,9 +141,10 @@ def decode_claim(words: bytes) -> ClaimWords:
     """Raise `Malformed` where Solidity's ABI decoder reverts."""
     values = _decode(words, _CLAIM)
     who = tuple(Slot(*values[at : at + 5]) for at in range(9, 9 + 5 * HOLDERS_MAX, 5))
+    covered, paid = values[-2:]
     (answer, start, length, own_start, own_end, left, right, echo, holders) = values[:9]
     span = (answer, start, length, own_start, own_end, left, right, echo, holders)
-    return ClaimWords(*span, who, values[-1])
+    return ClaimWords(*span, who, covered, paid)
 
 
 def decode_answer(words: bytes) -> AnswerWords:
@@ -130,5 +154,11 @@ def decode_answer(words: bytes) -> AnswerWords:
     return AnswerWords(ReceiptWords(*values[:count]), *values[count:])
 
 
+def decode_influence(words: bytes) -> InfluenceWords:
+    """Raise `Malformed` where Solidity's ABI decoder reverts."""
+    return InfluenceWords(*_decode(words, _INFLUENCE))
+
+
 NO_CLAIM_WORDS = decode_claim(bytes(32 * len(_CLAIM)))
 NO_ANSWER_WORDS = decode_answer(bytes(32 * len(_ANSWER)))
+NO_INFLUENCE_WORDS = decode_influence(bytes(32 * len(_INFLUENCE)))
