@@ -1,6 +1,7 @@
 """Influences: which examples of an adapter made an answer; leaves of a batch (PROTOCOL.md 4)."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from eth_hash.auto import keccak
 
@@ -8,11 +9,10 @@ from protocol.claims import INFLUENCE_SLOT
 from protocol.codec import require_uint, word
 from protocol.merkle import INFLUENCE, leaf
 from protocol.parameters import BPS, Parameters
-from protocol.receipt import Receipt
 
 NO_QUERY = bytes(32)  # Answer.query where the adapter has no feature set in force
 
-__all__ = ["INFLUENCE_SLOT", "NO_QUERY", "Influence", "part", "pot", "query_hash"]
+__all__ = ["INFLUENCE_SLOT", "NO_QUERY", "Influence", "Paid", "part", "pot", "query_hash"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,16 @@ def query_hash(query: bytes) -> bytes:
     return keccak(query) if query else NO_QUERY
 
 
-def pot(receipt: Receipt, covered: int, parameters: Parameters) -> int:
+class Paid(Protocol):
+    """What of a receipt decides a pot, whether or not it keeps the limits of a `Receipt`."""
+
+    @property
+    def amount(self) -> int: ...
+    @property
+    def output_size(self) -> int: ...
+
+
+def pot(receipt: Paid, covered: int, parameters: Parameters) -> int:
     """Wei that the influences of an answer share, of which spans cover `covered` bytes."""
     share, size = parameters.contributors_share(receipt.amount), receipt.output_size
     if covered >= size:

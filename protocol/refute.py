@@ -6,12 +6,32 @@ from protocol.openings import (
     NO_CLAIM,
     NO_DOCUMENT,
     NO_ENTRY,
+    NO_FEATURE,
+    NO_INFLUENCE,
     NO_TEXT,
     NONE,
 )
 from protocol.refutation import Refutation, convicts
+from protocol.refute_influences import (
+    InfluenceEnd,
+    InfluenceEntry,
+    InfluenceInvented,
+    InfluenceWrong,
+    Missing,
+    Query,
+    Score,
+)
 from protocol.refute_receipts import Forged, Repeated, Unfunded
-from protocol.refute_spans import Contributor, Earlier, Echo, Gap, Longer, Mismatch, Omitted
+from protocol.refute_spans import (
+    Contributor,
+    Earlier,
+    Echo,
+    Gap,
+    Longer,
+    Mismatch,
+    Omitted,
+    TakenDown,
+)
 from protocol.refute_sums import (
     Chain,
     EntryWrong,
@@ -26,8 +46,9 @@ from protocol.refute_sums import (
 )
 
 REFUTATIONS: tuple[type[Refutation], ...] = (
-    *(Mismatch, Longer, Earlier, Omitted, Contributor, Echo),
+    *(Mismatch, Longer, Earlier, Omitted, Contributor, Echo, TakenDown),
     *(Shape, Order, Owned, Paid, EntryWrong, Invented, Remainder, Numbering, Transition, Chain),
+    *(Query, Score, Missing, InfluenceWrong, InfluenceEnd, InfluenceEntry, InfluenceInvented),
     *(Forged, Unfunded, Repeated),
 )
 
@@ -37,6 +58,8 @@ __all__ = [
     "NO_CLAIM",
     "NO_DOCUMENT",
     "NO_ENTRY",
+    "NO_FEATURE",
+    "NO_INFLUENCE",
     "NO_ROOT",
     "NO_TEXT",
     "REFUTATIONS",
@@ -48,19 +71,27 @@ __all__ = [
     "EntryWrong",
     "Forged",
     "Gap",
+    "InfluenceEnd",
+    "InfluenceEntry",
+    "InfluenceInvented",
+    "InfluenceWrong",
     "Invented",
     "Kind",
     "Longer",
     "Mismatch",
+    "Missing",
     "Numbering",
     "Omitted",
     "Order",
     "Owned",
     "Paid",
+    "Query",
     "Refutation",
     "Remainder",
     "Repeated",
+    "Score",
     "Shape",
+    "TakenDown",
     "Transition",
     "Unfunded",
     "convicts",

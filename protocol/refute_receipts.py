@@ -57,7 +57,7 @@ class Unfunded(Refutation):
 
 @dataclass(frozen=True, slots=True)
 class Repeated(Refutation):
-    """The receipt's money pays another answer of this batch, or of a final one before it."""
+    """The receipt's money pays another answer of this batch, or of an earlier one."""
 
     KIND: ClassVar[Kind] = Kind.RECEIPT
     contract: ClassVar[str] = "SumRefutations"
@@ -71,7 +71,7 @@ class Repeated(Refutation):
         receipt = self.answer.opened(header).receipt
         found: Header | None = header
         if self.other_batch != self.batch:
-            found = context.final_header(self.other_batch)
+            found = context.earlier_header(self.other_batch)
         elif self.other.index == self.answer.index:
             return False
         return found is not None and overlaps(receipt, self.other.opened(found).receipt)

@@ -53,7 +53,7 @@ class Mismatch(Refutation):
 
 @dataclass(frozen=True, slots=True)
 class Longer(Refutation):
-    """A place in the corpus holds one byte more."""
+    """A place in the corpus, in a document that is not down, holds one byte more."""
 
     KIND: ClassVar[Kind] = Kind.LONGER
     contract: ClassVar[str] = "SpanRefutations"
@@ -63,6 +63,7 @@ class Longer(Refutation):
     answer: AnswerOpening
     shard: int
     position: int
+    document: DocumentOpening  # ignored where no document of the Datanet is down
     output: TextOpening
     corpus: TextOpening
 
@@ -72,7 +73,9 @@ class Longer(Refutation):
             return False
         span = _output(answer).read_after(claim.start, claim.end + 1, self.output)[1]
         shard = shard_at(context.corpus(answer.receipt.adapter), self.shard)
-        return _held(shard, self.position, self.corpus, span)
+        place = _Place(answer.receipt.adapter, self.shard, self.position, len(span))
+        up = place.stands(context, self.document)
+        return _held(shard, self.position, self.corpus, span) and up
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ class Earlier(Refutation):
         if not _held(shard, self.position, self.corpus, span):
             return False
         row = self.document.opened(shard)
-        if not _contains(row, self.position, claim.length):
+        down = context.is_down(answer.receipt.adapter, self.shard, self.document.index)
+        if down or not _contains(row, self.position, claim.length):
             return False
         place = self.shard, self.position
         return _displaces(claim, context.parameters.holders_max, place, row.contributor)
@@ -126,6 +130,7 @@ class Omitted(Refutation):
     previous: ClaimOpening  # NO_CLAIM where the answer has none before
     next: ClaimOpening  # NO_CLAIM where the answer has none after
     gap: Gap
+    document: DocumentOpening  # ignored where no document of the Datanet is down
     output: TextOpening
     corpus: TextOpening
 
@@ -140,7 +145,9 @@ class Omitted(Refutation):
         if not _starts_word(before, span):
             return False
         shard = shard_at(context.corpus(answer.receipt.adapter), gap.shard)
-        return _held(shard, gap.position, self.corpus, span)
+        place = _Place(answer.receipt.adapter, gap.shard, gap.position, gap.length)
+        up = place.stands(context, self.document)
+        return _held(shard, gap.position, self.corpus, span) and up
 
     def _between(self, header: Header, answer: AnswerWords, end: int) -> bool:
         first, last = answer.first_claim, answer.first_claim + answer.claim_count
@@ -187,6 +194,26 @@ class Contributor(Refutation):
 
 
 @dataclass(frozen=True, slots=True)
+class TakenDown(Refutation):
+    """Holder `slot` names a document that was taken down."""
+
+    KIND: ClassVar[Kind] = Kind.TAKEN_DOWN
+    contract: ClassVar[str] = "SpanRefutations"
+    function: ClassVar[str] = "refuteTakenDown"
+
+    claim: ClaimOpening
+    answer: AnswerOpening
+    slot: int
+
+    def proves(self, header: Header, context: Context) -> bool:
+        claim, answer = open_claim(header, self.claim, self.answer)
+        if self.slot >= claim.holders:
+            return False
+        who = claim.who[self.slot]
+        return context.is_down(answer.receipt.adapter, who.shard, who.document)
+
+
+@dataclass(frozen=True, slots=True)
 class Echo(Refutation):
     """The prompt holds the span at `place`, unclaimed or claimed later; or not where claimed."""
 
@@ -208,6 +235,23 @@ class Echo(Refutation):
         if span == there:
             return not claim.echo or self.place + 1 < claim.echo
         return self.place + 1 == claim.echo
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Bytes of an adapter's corpus, and whether they stand in a document that is not down."""
+
+    adapter: bytes
+    shard: int
+    position: int
+    length: int
+
+    def stands(self, context: Context, document: DocumentOpening) -> bool:
+        if not context.any_down(self.adapter):
+            return True
+        row = document.opened(shard_at(context.corpus(self.adapter), self.shard))
+        down = context.is_down(self.adapter, self.shard, document.index)
+        return not down and _contains(row, self.position, self.length)
 
 
 def _output(answer: AnswerWords) -> Window:

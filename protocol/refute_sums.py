@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from protocol.batch import Header
-from protocol.claims import REMAINDER
+from protocol.claims import INFLUENCE_SLOT, REMAINDER
 from protocol.codec import require
 from protocol.court import Context, Kind
 from protocol.openings import (
@@ -17,6 +17,7 @@ from protocol.openings import (
     AnswerOpening,
     ClaimOpening,
     EntryOpening,
+    InfluenceOpening,
     SubtotalOpening,
     TotalOpening,
 )
@@ -87,7 +88,7 @@ class Owned(Refutation):
 
 @dataclass(frozen=True, slots=True)
 class Paid(Refutation):
-    """`paid` is not that of the claim before plus the claim's own amount."""
+    """`covered` or `paid` is not that of the claim before plus the claim's own part."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
     contract: ClassVar[str] = "SumRefutations"
@@ -99,15 +100,18 @@ class Paid(Refutation):
 
     def proves(self, header: Header, context: Context) -> bool:
         claim, answer = open_claim(header, self.claim, self.answer)
-        before = 0
+        covered = paid = 0
         if self.claim.index == answer.first_claim:
             if self.previous.index != NONE:
                 return False
         elif self.previous.index + 1 != self.claim.index:
             return False
         else:
-            before = self.previous.opened(header).paid
-        return claim.paid != before + _amount(claim, answer.receipt, context.parameters)
+            before = self.previous.opened(header)
+            covered, paid = before.covered, before.paid
+        covered += _owned(claim)
+        paid += _amount(claim, answer.receipt, context.parameters)
+        return (claim.covered, claim.paid) != (covered, paid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ class EntryWrong(Refutation):
 
 @dataclass(frozen=True, slots=True)
 class Invented(Refutation):
-    """An entry that follows from no claim and no remainder."""
+    """An entry that follows from no claim and no remainder, nor can from an influence."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
     contract: ClassVar[str] = "SumRefutations"
@@ -148,16 +152,19 @@ class Invented(Refutation):
 
     entry: EntryOpening
     claim: ClaimOpening  # the one the entry names; for a remainder the answer's last, or NO_CLAIM
-    answer: AnswerOpening  # both are ignored where the entry is impossible by itself
+    influence: InfluenceOpening  # for a remainder the answer's last, or NO_INFLUENCE
+    answer: AnswerOpening  # all three are ignored where the entry is impossible by itself
 
     def proves(self, header: Header, context: Context) -> bool:
         entry = self.entry
         entry.opened(header)
         if not entry.present:
             return False
-        rest = entry.claim == REMAINDER
-        if not entry.value or entry.answer >= header.answer_count or entry.slot >= HOLDERS_MAX:
+        if not entry.value or entry.answer >= header.answer_count or entry.slot > INFLUENCE_SLOT:
             return True
+        if entry.slot == INFLUENCE_SLOT:
+            return entry.claim >= header.influence_count  # else see InfluenceInvented
+        rest = entry.claim == REMAINDER
         if (entry.contributor or entry.slot) if rest else entry.claim >= header.claim_count:
             return True
         require(self.answer.index == entry.answer, "another answer than the entry's")
@@ -165,7 +172,8 @@ class Invented(Refutation):
         if rest:
             if answer.remainder_entry != entry.number:
                 return True
-            return entry.value != _remainder(header, answer, self.claim, context.parameters)
+            last = self.claim, self.influence
+            return entry.value != _remainder(header, answer, *last, context.parameters)
         if self.claim.index != entry.claim:
             return False
         claim = self.claim.opened(header)
@@ -179,19 +187,21 @@ class Invented(Refutation):
 
 @dataclass(frozen=True, slots=True)
 class Remainder(Refutation):
-    """What the spans of an answer left is not the treasury's where the answer says."""
+    """What an answer's spans and influences left is not the treasury's where the answer says."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
     contract: ClassVar[str] = "SumRefutations"
     function: ClassVar[str] = "refuteRemainder"
 
     answer: AnswerOpening
-    last: ClaimOpening  # NO_CLAIM without claims
     entry: EntryOpening  # ignored where nothing is left, or less than nothing
+    last_claim: ClaimOpening  # NO_CLAIM without claims
+    last_influence: InfluenceOpening  # NO_INFLUENCE without influences
 
     def proves(self, header: Header, context: Context) -> bool:
         answer = self.answer.opened(header)
-        left = _remainder(header, answer, self.last, context.parameters)
+        last = self.last_claim, self.last_influence
+        left = _remainder(header, answer, *last, context.parameters)
         if not left:
             return answer.remainder_entry != 0
         if not 0 < left <= SUM_MAX or answer.remainder_entry >> ENTRY_BITS:
@@ -221,7 +231,7 @@ class Numbering(Refutation):
             return False
         if self.second.contributor != self.first.contributor:
             return False
-        return not self.first.present or self.first.key >= self.second.key
+        return not self.first.present or self.first.order >= self.second.order
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +257,7 @@ class Transition(Refutation):
 
 @dataclass(frozen=True, slots=True)
 class Chain(Refutation):
-    """Answers out of order, or the chain of their claims broken."""
+    """Answers out of order, or the chain of their claims or of their influences broken."""
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
     contract: ClassVar[str] = "SumRefutations"
@@ -258,10 +268,12 @@ class Chain(Refutation):
 
     def proves(self, header: Header, context: Context) -> bool:
         one = self.first.opened(header)
-        end = one.first_claim + one.claim_count
-        if not self.first.index and one.first_claim:
+        first = one.first_claim, one.first_influence
+        ends = one.first_claim + one.claim_count, one.first_influence + one.influence_count
+        if not self.first.index and first != (0, 0):
             return True
-        if self.first.index == header.answer_count - 1 and end != header.claim_count:
+        counts = header.claim_count, header.influence_count
+        if self.first.index == header.answer_count - 1 and ends != counts:
             return True
         if self.second.index == NONE:
             return False
@@ -269,7 +281,8 @@ class Chain(Refutation):
         if self.second.index != self.first.index + 1:
             return False
         digests = (opening.digest(context.escrow) for opening in (self.first, self.second))
-        return two.first_claim != end or next(digests) >= next(digests)
+        chained = (two.first_claim, two.first_influence) == ends
+        return not chained or next(digests) >= next(digests)
 
 
 def _misshapen(claim: ClaimWords, receipt: ReceiptWords, values: Parameters) -> bool:
@@ -308,9 +321,13 @@ def _cut_wrong(claim: ClaimWords, j: int, other: ClaimWords, x: int) -> bool:
     return cuts and more
 
 
+def _owned(claim: ClaimWords) -> int:
+    return max(0, claim.own_end - claim.own_start)
+
+
 def _amount(claim: ClaimWords, receipt: ReceiptWords, values: Parameters) -> int:
     """Wei that a span earns, rounded down; the twin of `Claim.amount` for any numbers."""
-    owned = max(0, claim.own_end - claim.own_start)
+    owned = _owned(claim)
     if claim.echo or not receipt.output_size:
         return 0
     weight = values.weight(claim.length, claim.holders)
@@ -325,11 +342,21 @@ def _share(claim: ClaimWords, receipt: ReceiptWords, values: Parameters, slot: i
     return amount // claim.holders + (amount % claim.holders if slot == 0 else 0)
 
 
-def _remainder(header: Header, answer: AnswerWords, last: ClaimOpening, values: Parameters) -> int:
-    """What the spans leave; below 0 if they took more than there is."""
+def _remainder(
+    header: Header,
+    answer: AnswerWords,
+    claim: ClaimOpening,
+    influence: InfluenceOpening,
+    values: Parameters,
+) -> int:
+    """What spans and influences leave; below 0 if they took more than there is."""
     paid = 0
     if answer.claim_count:
         place = answer.first_claim + answer.claim_count - 1
-        require(last.index == place, "not the last claim of the answer")
-        paid = last.opened(header).paid
+        require(claim.index == place, "not the last claim of the answer")
+        paid = claim.opened(header).paid
+    if answer.influence_count:
+        place = answer.first_influence + answer.influence_count - 1
+        require(influence.index == place, "not the last influence of the answer")
+        paid += influence.opened(header).paid
     return values.contributors_share(answer.receipt.amount) - paid
