@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {
     Answer,
     AnswerOpening,
@@ -12,41 +13,59 @@ import {
     EntryOpening,
     Header,
     ID_BITS,
+    Influence,
     Status,
     TotalOpening
 } from "./Batches.sol";
 import {Demands} from "./Demands.sol";
 import {Merkle} from "./Merkle.sol";
+import {NodeRegistry} from "./NodeRegistry.sol";
+import {Objections} from "./Objections.sol";
 import {Openings} from "./Openings.sol";
 import {Parameters} from "./Parameters.sol";
 import {RewardPool} from "./RewardPool.sol";
 import {StakeVault} from "./StakeVault.sol";
 
-/// Attribution batches, one pending at a time: a chain of cumulative roots. A batch that survives its window becomes the
-/// pool's root. What is a lie is ruled by the refutation contracts, which alone may call `convict`.
-contract AttributionOracle is AccessManaged, Demands {
+/// Attribution batches: a chain of cumulative roots, each posted on the newest that is alive. Those that survive their
+/// window become the pool's root, in order; one that dies takes those after it along, without guilt. What is a lie is
+/// ruled by the refutation contracts, which alone may call `convict`.
+contract AttributionOracle is AccessManaged, Demands, Objections {
     uint256 public constant ANSWERS_MAX = 10_000;
     uint256 public constant CLAIMS_MAX = 200_000;
+    uint256 public constant INFLUENCES_MAX = 640_000;
     uint256 public constant BODY_MAX = 1 << 30; // bytes
-    // Trees of a demand, beside those of Merkle; of a text: answer << 32 | leaf.
+    uint256 public constant COMMITMENT_MAX = 64; // bytes
+    uint256 public constant AS_OF_AGE_MAX = 3_600; // seconds between composing and posting
+    uint256 public constant PENDING_MAX = 16;
+    /// Batches that pend at the plain least bond; each one more doubles it. So who would fill the queue with batches of
+    /// next to nothing locks hundreds of bonds, and one whose total is large gets in at no price at all.
+    uint256 public constant PENDING_PLAIN = 8;
+    // Trees of a demand, beside those of Merkle; of a text or query: answer << 32 | leaf.
     uint8 public constant ENTRY_TREE = 5;
     uint8 public constant TOTAL_TREE = 6;
     uint8 public constant OUTPUT_TREE = 9;
     uint8 public constant PROMPT_TREE = 10;
+    uint8 public constant QUERY_TREE = 13;
 
     Parameters public immutable PARAMETERS;
     StakeVault public immutable VAULT;
     RewardPool public immutable POOL;
 
-    uint256 public batchCount;
+    uint64 public batchCount; // numbers are never used again
+    uint64 public newest; // pending or final; 0 before the first
+    uint64 public newestFinal;
+    uint64 public pendingCount; // those between the two; each names the one before it
     mapping(uint256 id => Batch) internal _batches;
 
     event BatchPosted(uint256 indexed id, address indexed poster, Header header, uint64 deadline, uint32 version);
+    event BatchData(uint256 indexed id, bytes commitment);
     event BatchSlashed(uint256 indexed id, address indexed challenger, uint8 kind, uint256 bond, uint256 reward);
+    event BatchVoided(uint256 indexed id, uint256 indexed because);
     event BatchFinalized(uint256 indexed id, bytes32 totalsRoot, uint256 allocated);
 
-    error PendingBatch(uint256 id);
-    error Stale(uint256 next, uint32 version);
+    error Stale(uint256 next, uint32 version, bytes32 parentRoot);
+    error TooManyPending();
+    error ParentPending(uint256 parent);
     error NotPending(uint256 id);
     error WindowOpen(uint64 deadline);
     error WindowClosed(uint64 deadline);
@@ -54,7 +73,10 @@ contract AttributionOracle is AccessManaged, Demands {
     error OutOfBounds();
     error Overallocated(uint256 want, uint256 funded);
 
-    constructor(address authority, Parameters parameters, StakeVault vault, RewardPool pool) AccessManaged(authority) {
+    constructor(address authority, Parameters parameters, StakeVault vault, RewardPool pool, NodeRegistry nodes)
+        AccessManaged(authority)
+        Objections(nodes)
+    {
         PARAMETERS = parameters;
         VAULT = vault;
         POOL = pool;
@@ -62,36 +84,33 @@ contract AttributionOracle is AccessManaged, Demands {
 
     // ------------------------------------------------------------ posting
 
-    /// `expected` and `version` are what the body was composed for: the batch's number and the parameters in force. Else
-    /// a transaction that is included late would post a lie that its sender never told.
-    function post(uint256 expected, uint32 version, Header calldata header) external returns (uint256 id) {
-        id = batchCount;
-        if (_batches[id].status == Status.Pending) revert PendingBatch(id);
+    /// `expected`, `version`, `parentRoot` and `header.asOf` are what the body was composed for: the batch's number, the
+    /// parameters in force, the amounts it adds to and the time. Else a transaction that is included late would post a lie
+    /// that its sender never told.
+    /// @param dataCommitment where the body lies in data availability, for those who fetch it; empty if only at peers.
+    function post(
+        uint256 expected,
+        uint32 version,
+        bytes32 parentRoot,
+        Header calldata header,
+        bytes calldata dataCommitment
+    ) external returns (uint256 id) {
+        (bytes32 oldRoot, uint128 oldTotal) = _totals();
+        id = uint256(batchCount) + 1;
         uint32 current = PARAMETERS.current();
-        if (id + 1 != expected || current != version) revert Stale(id + 1, current);
-        if (header.answerCount == 0 || header.answerCount > ANSWERS_MAX || header.claimCount > CLAIMS_MAX) {
-            revert OutOfBounds();
+        if (id != expected || current != version || parentRoot != oldRoot || !_fresh(header.asOf)) {
+            revert Stale(id, current, oldRoot);
         }
-        if (header.dataSize == 0 || header.dataSize > BODY_MAX) revert OutOfBounds();
-        // The pool's root is 0 before the first batch only; then nobody has anything.
-        if (header.totalsRoot == bytes32(0)) revert OutOfBounds();
-        uint128 allocated = POOL.allocated();
-        uint128 funded = POOL.funded();
+        if (!_bounded(header) || dataCommitment.length > COMMITMENT_MAX) revert OutOfBounds();
         // Else the batch could neither be finalised nor slashed.
-        if (uint256(allocated) + header.total > funded) revert Overallocated(uint256(allocated) + header.total, funded);
-
-        batchCount = ++id;
-        Batch storage batch = _batches[id];
+        uint256 allocated = uint256(oldTotal) + header.total;
+        uint128 funded = POOL.funded();
+        if (allocated > funded) revert Overallocated(allocated, funded);
+        Batch storage batch = _append(id, version, header.total);
         batch.header = header;
-        (batch.oldRoot, batch.oldTotal) = (POOL.root(), allocated);
-        batch.version = version;
-        Parameters.Values memory p = PARAMETERS.at(version);
-        uint256 bond = (uint256(header.total) * p.bondBps) / BPS;
-        batch.bond = uint128(bond > p.bondMin ? bond : p.bondMin);
-        batch.poster = msg.sender;
-        batch.deadline = uint64(block.timestamp) + p.window;
-        batch.status = Status.Pending;
-        emit BatchPosted(id, msg.sender, header, batch.deadline, version);
+        (batch.oldRoot, batch.oldTotal) = (oldRoot, oldTotal);
+        emit BatchPosted(id, msg.sender, header, batch.deadline, current);
+        emit BatchData(id, dataCommitment);
         VAULT.lock(msg.sender, batch.bond);
     }
 
@@ -99,9 +118,11 @@ contract AttributionOracle is AccessManaged, Demands {
     function finalize(uint256 id) external {
         Batch storage batch = _batches[id];
         if (batch.status != Status.Pending) revert NotPending(id);
+        if (batch.parent != newestFinal) revert ParentPending(batch.parent);
         if (block.timestamp < batch.deadline) revert WindowOpen(batch.deadline);
         if (openDemands[id] != 0) revert DemandsOpen(openDemands[id]);
         batch.status = Status.Final;
+        (newestFinal, pendingCount) = (uint64(id), pendingCount - 1);
         uint128 allocated = batch.oldTotal + batch.header.total;
         emit BatchFinalized(id, batch.header.totalsRoot, allocated);
         VAULT.unlock(batch.poster, batch.bond);
@@ -116,23 +137,27 @@ contract AttributionOracle is AccessManaged, Demands {
 
     // ------------------------------------------------------------ answers to demands; the subject is a batch
 
-    /// A leaf of the answers, the claims or the body.
+    /// A leaf of the answers, the claims, the influences or the body.
     function answerDemand(uint256 id, uint8 tree, uint64 index, bytes calldata leaf, bytes32[] calldata proof)
         external
     {
         Header memory h = _batches[id].header;
         bool opened;
+        // Structs through the ABI decoder: a leaf that no refutation could read counts as not opened.
         if (tree == Merkle.BODY) {
             opened = Merkle.opensBody(h.dataRoot, h.dataSize, Merkle.BODY, Merkle.BODY_LEAF, leaf, index, proof);
         } else if (tree == Merkle.ANSWER) {
-            // Through the ABI decoder: a leaf that no refutation could take as a struct counts as not opened.
-            bytes memory payload = abi.encode(abi.decode(leaf, (Answer)));
-            opened = payload.length == leaf.length
-                && Merkle.opens(h.answersRoot, h.answerCount, Merkle.ANSWER, payload, index, proof);
+            abi.decode(leaf, (Answer));
+            opened = leaf.length == Openings.ANSWER_LEAF
+                && Merkle.opens(h.answersRoot, h.answerCount, Merkle.ANSWER, leaf, index, proof);
         } else if (tree == Merkle.CLAIM) {
-            bytes memory payload = abi.encode(abi.decode(leaf, (Claim)));
-            opened = payload.length == leaf.length
-                && Merkle.opens(h.claimsRoot, h.claimCount, Merkle.CLAIM, payload, index, proof);
+            abi.decode(leaf, (Claim));
+            opened = leaf.length == Openings.CLAIM_LEAF
+                && Merkle.opens(h.claimsRoot, h.claimCount, Merkle.CLAIM, leaf, index, proof);
+        } else if (tree == Merkle.INFLUENCE) {
+            abi.decode(leaf, (Influence));
+            opened = leaf.length == Openings.INFLUENCE_LEAF
+                && Merkle.opens(h.influencesRoot, h.influenceCount, Merkle.INFLUENCE, leaf, index, proof);
         }
         if (!opened) revert BadDisclosure();
         _answered(id, tree, index);
@@ -148,7 +173,7 @@ contract AttributionOracle is AccessManaged, Demands {
         bytes32[] calldata proof
     ) external {
         if (tree != OUTPUT_TREE && tree != PROMPT_TREE) revert BadDisclosure();
-        Answer memory a = Openings.answer(_batches[id].header, answer);
+        Answer calldata a = Openings.answer(_batches[id].header, answer);
         if (answer.index != index >> 32) revert BadDisclosure();
         (bytes32 root, uint256 size) = tree == OUTPUT_TREE
             ? (a.receipt.outputRoot, a.receipt.outputSize)
@@ -159,6 +184,13 @@ contract AttributionOracle is AccessManaged, Demands {
                 && !Merkle.opensBody(root, size, Merkle.TEXT, Merkle.TEXT_LEAF, leaf, inside, proof)
         ) revert BadDisclosure();
         _answered(id, tree, index);
+    }
+
+    /// An answer's feature, or the answer alone if it has none. One of the wrong size is opened all the same: it convicts.
+    function answerQueryDemand(uint256 id, AnswerOpening calldata answer, bytes calldata query) external {
+        bytes32 hash = Openings.answer(_batches[id].header, answer).query;
+        if (hash == bytes32(0) ? query.length != 0 : keccak256(query) != hash) revert BadDisclosure();
+        _answered(id, QUERY_TREE, uint64(answer.index) << 32);
     }
 
     function answerEntryDemand(uint256 id, EntryOpening calldata entry) external {
@@ -186,6 +218,39 @@ contract AttributionOracle is AccessManaged, Demands {
 
     // ------------------------------------------------------------ internals
 
+    /// Root and sum of the amounts that the next batch adds to. Before the first the pool's: nobody has anything.
+    function _totals() internal view returns (bytes32, uint128) {
+        if (newest == 0) return (POOL.root(), POOL.allocated());
+        Batch storage batch = _batches[newest];
+        return (batch.header.totalsRoot, batch.oldTotal + batch.header.total);
+    }
+
+    function _fresh(uint256 asOf) internal view returns (bool) {
+        return asOf <= block.timestamp && block.timestamp <= asOf + AS_OF_AGE_MAX;
+    }
+
+    function _bounded(Header calldata h) internal pure returns (bool) {
+        return h.answerCount != 0 && h.answerCount <= ANSWERS_MAX && h.claimCount <= CLAIMS_MAX
+            && h.influenceCount <= INFLUENCES_MAX && h.dataSize != 0 && h.dataSize <= BODY_MAX
+            // The pool's root is 0 before the first batch only; then nobody has anything.
+            && h.totalsRoot != bytes32(0);
+    }
+
+    /// Puts a batch of that total at the end of the chain: all of it but the header and what it adds to.
+    function _append(uint256 id, uint32 version, uint256 total) internal returns (Batch storage batch) {
+        uint256 pending = pendingCount;
+        if (pending == PENDING_MAX) revert TooManyPending();
+        Parameters.Values memory p = PARAMETERS.at(version);
+        uint256 least = uint256(p.bondMin) << (pending < PENDING_PLAIN ? 0 : pending - PENDING_PLAIN + 1);
+        uint256 bond = (total * p.bondBps) / BPS;
+        batch = _batches[id];
+        batch.bond = SafeCast.toUint128(bond > least ? bond : least);
+        (batch.poster, batch.deadline, batch.version) = (msg.sender, uint64(block.timestamp) + p.window, version);
+        batch.validatorBond = NODES.bondOf(NODES.VALIDATOR());
+        (batch.postedAt, batch.parent, batch.status) = (uint64(block.timestamp), uint32(newest), Status.Pending);
+        (batchCount, newest, pendingCount) = (uint64(id), uint64(id), uint64(pending + 1));
+    }
+
     function _deadlineOf(uint256 id) internal view override returns (uint64 deadline) {
         if (!_isPending(id)) revert NotPending(id);
         deadline = _batches[id].deadline;
@@ -200,10 +265,12 @@ contract AttributionOracle is AccessManaged, Demands {
         Header storage h = _batches[id].header;
         if (tree == Merkle.ANSWER) return index < h.answerCount;
         if (tree == Merkle.CLAIM) return index < h.claimCount;
+        if (tree == Merkle.INFLUENCE) return index < h.influenceCount;
         if (tree == Merkle.BODY) return index < Merkle.countOf(h.dataSize, Merkle.BODY_LEAF);
         if (tree == ENTRY_TREE) return index >> ENTRY_DEPTH == 0;
         if (tree == TOTAL_TREE) return index >> ID_BITS == 0;
-        return (tree == OUTPUT_TREE || tree == PROMPT_TREE) && index >> 32 < h.answerCount;
+        if (tree == QUERY_TREE && uint32(index) != 0) return false;
+        return (tree == OUTPUT_TREE || tree == PROMPT_TREE || tree == QUERY_TREE) && index >> 32 < h.answerCount;
     }
 
     function _terms(uint256 id) internal view override returns (uint64, uint128) {
@@ -211,10 +278,38 @@ contract AttributionOracle is AccessManaged, Demands {
         return (p.response, p.demandBond);
     }
 
+    function _jury(uint256 id) internal view override returns (uint64, uint128) {
+        _deadlineOf(id);
+        return (_batches[id].postedAt, _batches[id].validatorBond);
+    }
+
     function _slash(uint256 id, uint8 kind, address challenger) internal override {
         Batch storage batch = _batches[id];
-        batch.status = Status.Slashed;
+        _end(id, Status.Slashed);
         uint256 reward = VAULT.slashLocked(batch.poster, batch.bond, challenger);
         emit BatchSlashed(id, challenger, kind, batch.bond, reward);
+    }
+
+    function _void(uint256 id) internal override {
+        Batch storage batch = _batches[id];
+        _end(id, Status.Voided);
+        emit BatchVoided(id, id);
+        VAULT.unlock(batch.poster, batch.bond);
+    }
+
+    /// Ends a pending batch and voids those after it, newest first: at most PENDING_MAX - 1, as each names its parent.
+    function _end(uint256 id, Status status) internal {
+        uint64 count = pendingCount;
+        uint64 last = newest;
+        for (; last != id; --count) {
+            Batch storage later = _batches[last];
+            later.status = Status.Voided;
+            emit BatchVoided(last, id);
+            VAULT.unlock(later.poster, later.bond);
+            last = later.parent;
+        }
+        Batch storage batch = _batches[id];
+        batch.status = status;
+        (newest, pendingCount) = (batch.parent, count - 1);
     }
 }

@@ -13,10 +13,13 @@ library Merkle {
     uint8 internal constant ANSWER = 3; // keccak
     uint8 internal constant CLAIM = 4; // keccak
     uint8 internal constant BODY = 7; // sha256
+    uint8 internal constant FEATURE = 11; // sha256
+    uint8 internal constant INFLUENCE = 12; // keccak
 
     uint256 internal constant TEXT_LEAF = 256; // bytes
     uint256 internal constant DOCUMENT_LEAF = 157;
     uint256 internal constant BODY_LEAF = 1024;
+    uint256 internal constant FEATURE_LEAF = 2096;
 
     function depthOf(uint256 count) internal pure returns (uint256) {
         return count < 2 ? 0 : Math.log2(count - 1) + 1;
@@ -32,12 +35,19 @@ library Merkle {
         bytes32 root,
         uint256 count,
         uint8 kind,
-        bytes memory payload,
+        bytes calldata payload,
         uint256 index,
         bytes32[] calldata proof
     ) internal pure returns (bool) {
         if (index >= count || proof.length != depthOf(count)) return false;
-        return foldKeccak(keccak256(abi.encodePacked(uint8(0), kind, payload)), index, proof) == root;
+        bytes32 hash;
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore(m, shl(240, kind)) // 00 | kind
+            calldatacopy(add(m, 2), payload.offset, payload.length)
+            hash := keccak256(m, add(payload.length, 2))
+        }
+        return foldKeccak(hash, index, proof) == root;
     }
 
     /// Whether `payload` is leaf `index` of the sha256 tree over a body of `size` bytes cut every `leafSize`.
@@ -54,7 +64,15 @@ library Merkle {
         if (index >= count || proof.length != depthOf(count)) return false;
         uint256 rest = size - index * leafSize;
         if (payload.length != (rest < leafSize ? rest : leafSize)) return false;
-        return foldSha(sha256(abi.encodePacked(uint8(0), kind, payload)), index, proof) == root;
+        bytes32 hash;
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore(m, shl(240, kind)) // 00 | kind
+            calldatacopy(add(m, 2), payload.offset, payload.length)
+            if iszero(staticcall(gas(), 2, m, add(payload.length, 2), 0, 32)) { revert(0, 0) }
+            hash := mload(0)
+        }
+        return foldSha(hash, index, proof) == root;
     }
 
     function foldKeccak(bytes32 hash, uint256 index, bytes32[] calldata proof) internal pure returns (bytes32) {

@@ -10,6 +10,7 @@ contract NodeRegistry is AccessManaged {
     struct Node {
         uint8 roles;
         uint64 leavesAt; // 0 while the node is registered
+        uint64 since; // when it was registered, or last took a role that it had not
         uint128 bond;
         bytes peerId;
         string endpoint; // multiaddr
@@ -31,6 +32,8 @@ contract NodeRegistry is AccessManaged {
     /// Every role ever held, never taken back. What judges the past (was this receipt's host a host?) reads this, so
     /// that a host who leaves or is slashed cannot make an honest prover's batch refutable.
     mapping(address operator => uint8) public rolesEver;
+    /// Wei behind all registered nodes of one role (a single bit).
+    mapping(uint8 role => uint128) public bondOf;
 
     event NodeRegistered(address indexed operator, uint8 roles, uint256 bond, bytes peerId, string endpoint);
     event NodeUpdated(address indexed operator, uint8 roles, bytes peerId, string endpoint);
@@ -68,6 +71,7 @@ contract NodeRegistry is AccessManaged {
     function update(uint8 roles, bytes calldata peerId, string calldata endpoint) external {
         Node storage node = _registered(msg.sender);
         delete _operatorOf[keccak256(node.peerId)];
+        _withdraw(node.roles, node.bond);
         _write(node, roles, peerId, endpoint);
         emit NodeUpdated(msg.sender, roles, peerId, endpoint);
     }
@@ -75,6 +79,7 @@ contract NodeRegistry is AccessManaged {
     /// The roles end now; the bond stays, and can be slashed, for the unbonding time.
     function leave() external {
         Node storage node = _registered(msg.sender);
+        _withdraw(node.roles, node.bond);
         node.leavesAt = uint64(block.timestamp) + PARAMETERS.inForce().unbonding;
         emit NodeLeft(msg.sender, node.leavesAt);
     }
@@ -93,7 +98,9 @@ contract NodeRegistry is AccessManaged {
 
     /// Takes the bond and ends the registration; also of a node that is leaving.
     function slash(address operator, address challenger) external restricted {
-        if (_nodes[operator].bond == 0) revert NotRegistered(operator);
+        Node storage node = _nodes[operator];
+        if (node.bond == 0) revert NotRegistered(operator);
+        if (node.leavesAt == 0) _withdraw(node.roles, node.bond);
         uint128 bond = _erase(operator);
         emit NodeSlashed(operator, challenger, bond);
         VAULT.slashLocked(operator, bond, challenger);
@@ -105,6 +112,12 @@ contract NodeRegistry is AccessManaged {
     function rolesOf(address operator) external view returns (uint8) {
         Node storage node = _nodes[operator];
         return node.leavesAt == 0 ? node.roles : 0;
+    }
+
+    /// The bond of who holds all of `roles` now, and since when; 0 for who does not.
+    function stakeIn(address operator, uint8 roles) external view returns (uint128 bond, uint64 since) {
+        Node storage node = _nodes[operator];
+        if (node.leavesAt == 0 && node.roles & roles == roles) (bond, since) = (node.bond, node.since);
     }
 
     function nodeOf(address operator) external view returns (Node memory) {
@@ -130,9 +143,20 @@ contract NodeRegistry is AccessManaged {
         if (holder != address(0)) revert PeerIdTaken(holder);
         _operatorOf[keccak256(peerId)] = msg.sender;
         rolesEver[msg.sender] |= roles;
+        // A role taken anew makes the whole node new: who wants to judge what is posted was there before it.
+        if (roles & ~node.roles != 0) node.since = uint64(block.timestamp);
         node.roles = roles;
+        for (uint8 role = 1; role <= ALL_ROLES; role <<= 1) {
+            if (roles & role != 0) bondOf[role] += node.bond;
+        }
         node.peerId = peerId;
         node.endpoint = endpoint;
+    }
+
+    function _withdraw(uint8 roles, uint128 bond) internal {
+        for (uint8 role = 1; role <= ALL_ROLES; role <<= 1) {
+            if (roles & role != 0) bondOf[role] -= bond;
+        }
     }
 
     function _erase(address operator) internal returns (uint128 bond) {

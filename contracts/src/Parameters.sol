@@ -23,15 +23,20 @@ contract Parameters is AccessManaged {
         uint16 challengerBps; // of a slash
         uint16 treasuryBps; // of a slash; the rest is burned
         uint64 unbonding; // seconds between asking for stake and getting it
-        uint64 datanetWindow; // seconds in which a shard may be refuted
-        uint128 datanetBond; // wei behind a shard
+        uint64 datanetWindow; // seconds in which a shard or a feature set may be refuted
+        uint128 datanetBond; // wei behind a shard, or a feature set
         uint128 modelFee; // wei to register a base model or an adapter
         uint128 datanetFee; // wei to create a Datanet
+        uint32 influencesMax; // examples paid for one answer
+        uint16 influenceSigma; // hundredths of the deviation that chance gives a score; paid is what exceeds it
+        uint16 influenceBps; // of what no span covers, to the influences
+        uint16 duplicateBps; // cosine from which on a later example is a copy of the earlier
     }
 
     uint256 public constant BPS = 10_000;
     uint256 public constant CHALLENGER_BPS_MAX = 5_000; // who slashes himself always loses at least half
     uint256 public constant HOLDERS_MAX = 4; // slots of a claim
+    uint256 public constant INFLUENCES_MAX = 64; // of one answer
     uint256 public constant SPAN_MAX = 256; // one text opening covers a span and one byte more
     uint64 public immutable DELAY;
 
@@ -112,6 +117,8 @@ contract Parameters is AccessManaged {
             && v.holdersMax <= HOLDERS_MAX && v.commonBps <= BPS
             && uint256(v.platformBps) + v.modelBps + v.stakersBps <= BPS && v.challengerBps <= CHALLENGER_BPS_MAX
             && uint256(v.challengerBps) + v.treasuryBps <= BPS && v.window != 0 && v.response != 0 && v.bondMin != 0
+            && v.influencesMax != 0 && v.influencesMax <= INFLUENCES_MAX && v.influenceBps <= BPS
+            && v.influenceSigma != 0 && v.duplicateBps <= BPS
             // stake that can still be guilty must not be gone
             && v.window < v.unbonding && v.response < v.unbonding && v.datanetWindow < v.unbonding;
         if (!sane) revert Contradictory();
