@@ -1,0 +1,1 @@
+"""Influence: which examples moved an adapter toward an answer, as small exact integers."""
