@@ -211,9 +211,30 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
     }
 
     /// What a refutation starts from; reverts when it is too late for one.
+    function headerOf(uint256 id) external view returns (Header memory) {
+        _deadlineOf(id);
+        return _batches[id].header;
+    }
+
+    /// All that a batch is judged by; reverts when it is too late for a refutation.
     function refutable(uint256 id) external view returns (Batch memory, Parameters.Values memory) {
         _deadlineOf(id);
         return (_batches[id], PARAMETERS.at(_batches[id].version));
+    }
+
+    /// Root and sum of the amounts that a batch adds to.
+    function totalsBefore(uint256 id) external view returns (bytes32, uint128) {
+        return (_batches[id].oldRoot, _batches[id].oldTotal);
+    }
+
+    /// The parameters that a batch is judged by.
+    function rulesOf(uint256 id) external view returns (Parameters.Values memory) {
+        return PARAMETERS.at(_batches[id].version);
+    }
+
+    /// Of them those that say what a span is: one word of storage instead of all.
+    function spanRulesOf(uint256 id) external view returns (uint32 spanMin, uint32 spanMax, uint32 holdersMax) {
+        return PARAMETERS.spansAt(_batches[id].version);
     }
 
     // ------------------------------------------------------------ internals

@@ -81,6 +81,13 @@ contract Parameters is AccessManaged {
         return _values[version - 1];
     }
 
+    /// Of them what a span is: one word of storage instead of eight.
+    function spansAt(uint32 version) external view returns (uint32 spanMin, uint32 spanMax, uint32 holdersMax) {
+        if (version == 0 || version > _values.length) revert UnknownVersion(version);
+        Values storage v = _values[version - 1];
+        return (v.spanMin, v.spanMax, v.holdersMax);
+    }
+
     /// The values in force: what a contract wants that judges nothing later.
     function inForce() external view returns (Values memory) {
         return _values[current() - 1];

@@ -13,7 +13,10 @@ import {
     Entry,
     ENTRY_BITS,
     EntryOpening,
+    Header,
     ID_BITS,
+    INFLUENCE_SLOT,
+    InfluenceOpening,
     Kind,
     NONE,
     SLOTS,
@@ -35,7 +38,7 @@ contract SumRefutations {
 
     error NotFraud();
     error WrongAnswer(uint32 have, uint32 want);
-    error NotFinal(uint256 id);
+    error NotEarlier(uint256 id);
 
     constructor(AttributionOracle oracle, IReceipts escrow) {
         ORACLE = oracle;
@@ -46,21 +49,21 @@ contract SumRefutations {
 
     /// A field of the claim is out of its bounds; or it belongs to another answer than it says.
     function refuteShape(uint256 id, ClaimOpening calldata claim, AnswerOpening calldata answer) external {
-        (Batch memory batch, Parameters.Values memory p) = ORACLE.refutable(id);
-        Claim memory c = Openings.claim(batch.header, claim);
-        Answer memory a = Openings.answer(batch.header, answer);
+        Header memory h = ORACLE.headerOf(id);
+        Claim calldata c = Openings.claim(h, claim);
+        Answer calldata a = Openings.answer(h, answer);
         bool inside = claim.index >= a.firstClaim && claim.index < uint256(a.firstClaim) + a.claimCount;
         bool lies = answer.index == c.answer
-            ? !inside || _misshapen(c, p, a.receipt.outputSize, a.receipt.promptSize)
+            ? !inside || _misshapen(id, c, a.receipt.outputSize, a.receipt.promptSize)
             : inside;
         _convict(id, lies, Kind.ARITHMETIC);
     }
 
     /// Two adjacent claims of one answer, of which the second does not start and end later.
     function refuteOrder(uint256 id, ClaimOpening calldata first, ClaimOpening calldata second) external {
-        (Batch memory batch,) = ORACLE.refutable(id);
-        Claim memory c = Openings.claim(batch.header, first);
-        Claim memory d = Openings.claim(batch.header, second);
+        Header memory h = ORACLE.headerOf(id);
+        Claim calldata c = Openings.claim(h, first);
+        Claim calldata d = Openings.claim(h, second);
         bool lies = second.index == uint256(first.index) + 1 && c.answer == d.answer
             && (c.start >= d.start || _end(c) >= _end(d));
         _convict(id, lies, Kind.ARITHMETIC);
@@ -68,31 +71,35 @@ contract SumRefutations {
 
     /// What the claim says it owns of the answer is wrong by itself or against `other` (ignored in the first case).
     function refuteOwned(uint256 id, ClaimOpening calldata claim, ClaimOpening calldata other) external {
-        (Batch memory batch,) = ORACLE.refutable(id);
-        Claim memory c = Openings.claim(batch.header, claim);
+        Header memory h = ORACLE.headerOf(id);
+        Claim calldata c = Openings.claim(h, claim);
         uint256 j = claim.index;
         bool lies = c.leftBy > j || (c.leftBy == j && c.ownStart != c.start) || c.rightBy < j
-            || c.rightBy >= batch.header.claimCount || (c.rightBy == j && c.ownEnd != _end(c));
-        if (!lies) lies = _cutWrong(c, j, Openings.claim(batch.header, other), other.index);
+            || c.rightBy >= h.claimCount || (c.rightBy == j && c.ownEnd != _end(c));
+        if (!lies) lies = _cutWrong(c, j, Openings.claim(h, other), other.index);
         _convict(id, lies, Kind.ARITHMETIC);
     }
 
-    /// The claim's `paid` is not that of the claim before it (NONE for the first of the answer) plus its own amount.
+    /// The claim's `covered` or `paid` is not that of the claim before it (NONE for the first of the answer) plus what it
+    /// owns or earns itself.
     function refutePaid(
         uint256 id,
         ClaimOpening calldata claim,
         AnswerOpening calldata answer,
         ClaimOpening calldata previous
     ) external {
-        (Batch memory batch, Claim memory c, Answer memory a, Parameters.Values memory p) = _open(id, claim, answer);
-        uint256 before;
+        (Header memory h, Claim calldata c, Answer calldata a) = _open(id, claim, answer);
+        uint256 covered = _owned(c);
+        uint256 paid = _amount(c, a.receipt, ORACLE.rulesOf(id));
         if (claim.index == a.firstClaim) {
             if (previous.index != NONE) revert NotFraud();
         } else {
             if (uint256(previous.index) + 1 != claim.index) revert NotFraud();
-            before = Openings.claim(batch.header, previous).paid;
+            Claim calldata before = Openings.claim(h, previous);
+            covered += before.covered;
+            paid += before.paid;
         }
-        _convict(id, c.paid != before + _amount(c, a.receipt, p), Kind.ARITHMETIC);
+        _convict(id, c.covered != covered || c.paid != paid, Kind.ARITHMETIC);
     }
 
     // ------------------------------------------------------------ entries
@@ -106,66 +113,67 @@ contract SumRefutations {
         uint32 slot,
         EntryOpening calldata entry
     ) external {
-        (Batch memory batch, Claim memory c, Answer memory a, Parameters.Values memory p) = _open(id, claim, answer);
+        (Header memory h, Claim calldata c, Answer calldata a) = _open(id, claim, answer);
         if (slot >= c.holders || slot >= SLOTS) revert NotFraud();
-        uint256 share = _share(c, a.receipt, p, slot);
+        uint256 share = _share(c, a.receipt, ORACLE.rulesOf(id), slot);
         bool lies;
         if (share == 0) {
             lies = c.who[slot].entry != 0;
         } else {
             if (entry.index != _position(c.who[slot].contributor, c.who[slot].entry)) revert NotFraud();
-            Openings.entry(batch.header, entry);
+            Openings.entry(h, entry);
             lies = !_is(entry, answer.index, claim.index, slot, share);
         }
         _convict(id, lies, Kind.ARITHMETIC);
     }
 
-    /// An entry that follows from no claim and no remainder. `claim` is the one that the entry names, for a remainder the
-    /// answer's last one (NONE if it has none); both are ignored where the entry is impossible by itself.
+    /// An entry that follows from no claim and no remainder, nor can from an influence. `claim` is the one that the entry
+    /// names; for a remainder `claim` and `influence` are the answer's last ones (NONE if it has none). They and `answer`
+    /// are ignored where the entry is impossible by itself. (Whether an influence pays it: `refuteInfluenceInvented`.)
     function refuteInvented(
         uint256 id,
         EntryOpening calldata entry,
         ClaimOpening calldata claim,
+        InfluenceOpening calldata influence,
         AnswerOpening calldata answer
     ) external {
-        (Batch memory batch, Parameters.Values memory p) = ORACLE.refutable(id);
-        Openings.entry(batch.header, entry);
+        Header memory h = ORACLE.headerOf(id);
+        Openings.entry(h, entry);
         if (!entry.present) revert NotFraud();
-        Entry memory e = entry.entry;
-        uint256 contributor = entry.index >> ENTRY_BITS;
-        uint256 number = entry.index & ((1 << ENTRY_BITS) - 1);
-        bool lies = e.value == 0 || e.answer >= batch.header.answerCount || e.slot >= SLOTS
-            || (e.claim == NONE ? contributor != 0 || e.slot != 0 : e.claim >= batch.header.claimCount);
+        Entry calldata e = entry.entry;
+        bool lies = _impossible(h, e, entry.index >> ENTRY_BITS);
         if (!lies) {
+            if (e.slot == INFLUENCE_SLOT) revert NotFraud();
             if (answer.index != e.answer) revert WrongAnswer(answer.index, e.answer);
-            Answer memory a = Openings.answer(batch.header, answer);
+            Answer calldata a = Openings.answer(h, answer);
             if (e.claim == NONE) {
-                lies = a.remainderEntry != number || e.value != _remainder(batch, a, claim, p);
+                lies = a.remainderEntry != entry.index // of contributor 0
+                    || e.value != _remainder(id, h, a, claim, influence);
             } else {
                 if (claim.index != e.claim) revert NotFraud();
-                Claim memory c = Openings.claim(batch.header, claim);
-                lies = c.answer != e.answer || e.slot >= c.holders || c.who[e.slot].contributor != contributor
-                    || c.who[e.slot].entry != number || e.value != _share(c, a.receipt, p, e.slot);
+                lies = _unpaid(id, entry, Openings.claim(h, claim), a);
             }
         }
         _convict(id, lies, Kind.ARITHMETIC);
     }
 
-    /// What the answer's spans left over is not in the treasury's entries where the answer says; or the spans took more
-    /// than there is, or an entry is named for nothing (`entry` is ignored then). `last` is NONE without claims.
+    /// What the answer's spans and influences left over is not in the treasury's entries where the answer says; or they
+    /// took more than there is, or an entry is named for nothing (`entry` is ignored then). The last ones are NONE where
+    /// the answer has none.
     function refuteRemainder(
         uint256 id,
         AnswerOpening calldata answer,
-        ClaimOpening calldata last,
-        EntryOpening calldata entry
+        EntryOpening calldata entry,
+        ClaimOpening calldata lastClaim,
+        InfluenceOpening calldata lastInfluence
     ) external {
-        (Batch memory batch, Parameters.Values memory p) = ORACLE.refutable(id);
-        Answer memory a = Openings.answer(batch.header, answer);
-        uint256 rest = _remainder(batch, a, last, p);
+        Header memory h = ORACLE.headerOf(id);
+        Answer calldata a = Openings.answer(h, answer);
+        uint256 rest = _remainder(id, h, a, lastClaim, lastInfluence);
         bool lies = rest == 0 ? a.remainderEntry != 0 : rest > type(uint128).max || a.remainderEntry >> ENTRY_BITS != 0;
         if (!lies && rest != 0) {
             if (entry.index != a.remainderEntry) revert NotFraud();
-            Openings.entry(batch.header, entry);
+            Openings.entry(h, entry);
             lies = !_is(entry, answer.index, NONE, 0, rest);
         }
         _convict(id, lies, Kind.ARITHMETIC);
@@ -173,9 +181,9 @@ contract SumRefutations {
 
     /// Two neighbouring entries of one contributor with a gap before the second, or out of order.
     function refuteNumbering(uint256 id, EntryOpening calldata first, EntryOpening calldata second) external {
-        (Batch memory batch,) = ORACLE.refutable(id);
-        Openings.entry(batch.header, first);
-        Openings.entry(batch.header, second);
+        Header memory h = ORACLE.headerOf(id);
+        Openings.entry(h, first);
+        Openings.entry(h, second);
         bool neighbours = second.index == uint256(first.index) + 1
             && second.index >> ENTRY_BITS == first.index >> ENTRY_BITS && second.present;
         _convict(id, neighbours && (!first.present || _key(first.entry) >= _key(second.entry)), Kind.ARITHMETIC);
@@ -189,25 +197,28 @@ contract SumRefutations {
         SubtotalOpening calldata subtotal,
         TotalOpening calldata next
     ) external {
-        (Batch memory batch,) = ORACLE.refutable(id);
-        Openings.total(batch.oldRoot, batch.oldTotal, contributor, old);
-        uint256 sum = uint256(old.value) + Openings.subtotal(batch.header, contributor, subtotal);
-        Openings.total(batch.header.totalsRoot, batch.oldTotal + batch.header.total, contributor, next);
+        Header memory h = ORACLE.headerOf(id);
+        (bytes32 oldRoot, uint128 oldTotal) = ORACLE.totalsBefore(id);
+        Openings.total(oldRoot, oldTotal, contributor, old);
+        uint256 sum = uint256(old.value) + Openings.subtotal(h, contributor, subtotal);
+        Openings.total(h.totalsRoot, oldTotal + h.total, contributor, next);
         _convict(id, sum != next.value, Kind.ARITHMETIC);
     }
 
-    /// Answers out of order, or the chain of their claims broken: at the first or last answer, or between two neighbours
-    /// (`second` is NONE for the ends).
+    /// Answers out of order, or the chain of their claims or of their influences broken: at the first or last answer, or
+    /// between two neighbours (`second` is NONE for the ends).
     function refuteChain(uint256 id, AnswerOpening calldata first, AnswerOpening calldata second) external {
-        (Batch memory batch,) = ORACLE.refutable(id);
-        Answer memory a = Openings.answer(batch.header, first);
-        uint256 end = uint256(a.firstClaim) + a.claimCount;
-        bool lies = (first.index == 0 && a.firstClaim != 0)
-            || (first.index == batch.header.answerCount - 1 && end != batch.header.claimCount);
+        Header memory h = ORACLE.headerOf(id);
+        Answer calldata a = Openings.answer(h, first);
+        (uint256 claims, uint256 influences) =
+            (uint256(a.firstClaim) + a.claimCount, uint256(a.firstInfluence) + a.influenceCount);
+        bool lies = (first.index == 0 && (a.firstClaim != 0 || a.firstInfluence != 0))
+            || (first.index == h.answerCount - 1 && (claims != h.claimCount || influences != h.influenceCount));
         if (!lies && second.index != NONE) {
-            Answer memory b = Openings.answer(batch.header, second);
+            Answer calldata b = Openings.answer(h, second);
             lies = second.index == uint256(first.index) + 1
-                && (b.firstClaim != end || ESCROW.receiptDigest(a.receipt) >= ESCROW.receiptDigest(b.receipt));
+                && (b.firstClaim != claims || b.firstInfluence != influences
+                    || ESCROW.receiptDigest(a.receipt) >= ESCROW.receiptDigest(b.receipt));
         }
         _convict(id, lies, Kind.ARITHMETIC);
     }
@@ -216,37 +227,39 @@ contract SumRefutations {
 
     /// The host has not signed the receipt.
     function refuteForged(uint256 id, AnswerOpening calldata answer) external {
-        (Batch memory batch,) = ORACLE.refutable(id);
-        Answer memory a = Openings.answer(batch.header, answer);
+        Answer calldata a = Openings.answer(ORACLE.headerOf(id), answer);
         (address signer, ECDSA.RecoverError err,) = ECDSA.tryRecover(ESCROW.receiptDigest(a.receipt), a.r, a.vs);
         _convict(id, err != ECDSA.RecoverError.NoError || signer != a.receipt.host, Kind.RECEIPT);
     }
 
     /// No voucher that was paid covers the receipt; or its amounts or sizes are out of bounds.
     function refuteUnfunded(uint256 id, AnswerOpening calldata answer) external {
-        (Batch memory batch,) = ORACLE.refutable(id);
-        Receipt memory r = Openings.answer(batch.header, answer).receipt;
+        Receipt calldata r = Openings.answer(ORACLE.headerOf(id), answer).receipt;
         bool lies = r.amount == 0 || r.amount > r.cumulative || r.outputSize > TEXT_MAX || r.promptSize > TEXT_MAX
             || ESCROW.redeemed(r.payer, r.host, r.adapter) < r.cumulative;
         _convict(id, lies, Kind.RECEIPT);
     }
 
-    /// The receipt's money pays another answer of this batch, or of a final one before it.
+    /// The receipt's money pays another answer of this batch, or of one before it that is final or still pends.
     function refuteRepeated(
         uint256 id,
         AnswerOpening calldata answer,
         uint256 otherId,
         AnswerOpening calldata other
     ) external {
-        (Batch memory batch,) = ORACLE.refutable(id);
-        Openings.answer(batch.header, answer);
+        Header memory h = ORACLE.headerOf(id);
+        Openings.answer(h, answer);
         if (otherId == id) {
             if (other.index == answer.index) revert NotFraud();
         } else {
-            batch = ORACLE.batchOf(otherId);
-            if (batch.status != Status.Final) revert NotFinal(otherId);
+            Batch memory batch = ORACLE.batchOf(otherId);
+            // A pending one of a lower number is an ancestor: should it die, so does this one.
+            if (batch.status != Status.Final && (batch.status != Status.Pending || otherId > id)) {
+                revert NotEarlier(otherId);
+            }
+            h = batch.header;
         }
-        Openings.answer(batch.header, other);
+        Openings.answer(h, other);
         _convict(id, overlap(answer.answer.receipt, other.answer.receipt), Kind.RECEIPT);
     }
 
@@ -260,25 +273,26 @@ contract SumRefutations {
     function _open(uint256 id, ClaimOpening calldata claim, AnswerOpening calldata answer)
         internal
         view
-        returns (Batch memory batch, Claim memory c, Answer memory a, Parameters.Values memory p)
+        returns (Header memory h, Claim calldata c, Answer calldata a)
     {
-        (batch, p) = ORACLE.refutable(id);
-        c = Openings.claim(batch.header, claim);
+        h = ORACLE.headerOf(id);
+        c = Openings.claim(h, claim);
         if (c.answer != answer.index) revert WrongAnswer(answer.index, c.answer);
-        a = Openings.answer(batch.header, answer);
+        a = Openings.answer(h, answer);
     }
 
-    function _end(Claim memory c) internal pure returns (uint256) {
+    function _end(Claim calldata c) internal pure returns (uint256) {
         return uint256(c.start) + c.length;
     }
 
-    function _misshapen(Claim memory c, Parameters.Values memory p, uint256 outputSize, uint256 promptSize)
+    function _misshapen(uint256 id, Claim calldata c, uint256 outputSize, uint256 promptSize)
         internal
-        pure
+        view
         returns (bool)
     {
-        if (c.length < p.spanMin || c.length > p.spanMax || _end(c) > outputSize) return true;
-        if (c.holders == 0 || c.holders > p.holdersMax || c.holders > SLOTS) return true;
+        (uint32 spanMin, uint32 spanMax, uint32 holdersMax) = ORACLE.spanRulesOf(id);
+        if (c.length < spanMin || c.length > spanMax || _end(c) > outputSize) return true;
+        if (c.holders == 0 || c.holders > holdersMax || c.holders > SLOTS) return true;
         if (c.echo != 0 && uint256(c.echo) - 1 + c.length > promptSize) return true;
         for (uint256 i = 0; i < SLOTS; ++i) {
             if (i < c.holders ? _misplaced(c, i) : !_unused(c, i)) return true;
@@ -287,7 +301,7 @@ contract SumRefutations {
     }
 
     /// Holder `i` has an impossible id or number, or does not follow the one before, or is a contributor twice.
-    function _misplaced(Claim memory c, uint256 i) internal pure returns (bool) {
+    function _misplaced(Claim calldata c, uint256 i) internal pure returns (bool) {
         uint32 contributor = c.who[i].contributor;
         if (contributor == 0 || contributor >> ID_BITS != 0 || c.who[i].entry >> ENTRY_BITS != 0) return true;
         for (uint256 j = 0; j < i; ++j) {
@@ -297,13 +311,13 @@ contract SumRefutations {
         return c.who[i - 1].shard > c.who[i].shard || c.who[i - 1].position >= c.who[i].position;
     }
 
-    function _unused(Claim memory c, uint256 i) internal pure returns (bool) {
+    function _unused(Claim calldata c, uint256 i) internal pure returns (bool) {
         return c.who[i].shard == 0 && c.who[i].position == 0 && c.who[i].document == 0 && c.who[i].contributor == 0
             && c.who[i].entry == 0;
     }
 
     /// Whether claim `x` shows that what claim `j` owns is stated wrongly.
-    function _cutWrong(Claim memory c, uint256 j, Claim memory other, uint256 x) internal pure returns (bool) {
+    function _cutWrong(Claim calldata c, uint256 j, Claim calldata other, uint256 x) internal pure returns (bool) {
         if (x == j) return false;
         bool cuts = other.answer == c.answer
             && (x < j ? other.length >= c.length && _end(other) > c.start : other.length > c.length && other.start < _end(c));
@@ -312,16 +326,40 @@ contract SumRefutations {
         return cuts && (x < j ? _end(other) > c.ownStart : other.start < c.ownEnd);
     }
 
+    /// No entry can be so, whatever the leaves of answers, claims and influences say.
+    function _impossible(Header memory h, Entry calldata e, uint256 contributor) internal pure returns (bool) {
+        if (e.value == 0 || e.answer >= h.answerCount || e.slot > INFLUENCE_SLOT) return true;
+        if (e.slot == INFLUENCE_SLOT) return e.claim >= h.influenceCount;
+        return e.claim == NONE ? contributor != 0 || e.slot != 0 : e.claim >= h.claimCount;
+    }
+
+    /// The claim that the entry names does not pay it.
+    function _unpaid(uint256 id, EntryOpening calldata entry, Claim calldata c, Answer calldata a)
+        internal
+        view
+        returns (bool)
+    {
+        uint256 slot = entry.entry.slot;
+        if (c.answer != entry.entry.answer || slot >= c.holders) return true;
+        if (c.who[slot].entry >> ENTRY_BITS != 0) return true; // else it would run into the contributor
+        return _position(c.who[slot].contributor, c.who[slot].entry) != entry.index
+            || entry.entry.value != _share(c, a.receipt, ORACLE.rulesOf(id), slot);
+    }
+
+    function _owned(Claim calldata c) internal pure returns (uint256) {
+        return c.ownEnd > c.ownStart ? c.ownEnd - c.ownStart : 0;
+    }
+
     /// Wei that a span earns, rounded down; 0 for one that the prompt already had.
-    function _amount(Claim memory c, Receipt memory r, Parameters.Values memory p) internal pure returns (uint256) {
-        if (c.echo != 0 || c.ownEnd <= c.ownStart || r.outputSize == 0) return 0;
+    function _amount(Claim calldata c, Receipt calldata r, Parameters.Values memory p) internal pure returns (uint256) {
+        if (c.echo != 0 || r.outputSize == 0) return 0;
         uint256 weight = p.spanWeights[c.length < 64 ? 0 : c.length < 128 ? 1 : c.length < 256 ? 2 : 3];
         weight *= c.holders == p.holdersMax ? p.commonBps : BPS;
-        return _contributors(r, p) * (c.ownEnd - c.ownStart) * weight / (r.outputSize * BPS * BPS);
+        return _contributors(r, p) * _owned(c) * weight / (r.outputSize * BPS * BPS);
     }
 
     /// The part of one holder: equal parts, the remainder to the earliest.
-    function _share(Claim memory c, Receipt memory r, Parameters.Values memory p, uint256 slot)
+    function _share(Claim calldata c, Receipt calldata r, Parameters.Values memory p, uint256 slot)
         internal
         pure
         returns (uint256)
@@ -332,23 +370,29 @@ contract SumRefutations {
     }
 
     /// Wei of an answer's fee that are the contributors', rounded down.
-    function _contributors(Receipt memory r, Parameters.Values memory p) internal pure returns (uint256) {
+    function _contributors(Receipt calldata r, Parameters.Values memory p) internal pure returns (uint256) {
         uint256 others = uint256(p.platformBps) + p.modelBps + p.stakersBps;
         return uint256(r.amount) * (BPS - others) / BPS;
     }
 
-    /// What the spans leave of the contributors' share; over 128 bits if they took more than there is.
-    function _remainder(Batch memory batch, Answer memory a, ClaimOpening calldata last, Parameters.Values memory p)
-        internal
-        pure
-        returns (uint256)
-    {
+    /// What spans and influences leave of the contributors' share; over 128 bits if they took more than there is.
+    function _remainder(
+        uint256 id,
+        Header memory h,
+        Answer calldata a,
+        ClaimOpening calldata lastClaim,
+        InfluenceOpening calldata lastInfluence
+    ) internal view returns (uint256) {
         uint256 paid;
         if (a.claimCount != 0) {
-            if (last.index != uint256(a.firstClaim) + a.claimCount - 1) revert NotFraud();
-            paid = Openings.claim(batch.header, last).paid;
+            if (lastClaim.index != uint256(a.firstClaim) + a.claimCount - 1) revert NotFraud();
+            paid = Openings.claim(h, lastClaim).paid;
         }
-        uint256 all = _contributors(a.receipt, p);
+        if (a.influenceCount != 0) {
+            if (lastInfluence.index != uint256(a.firstInfluence) + a.influenceCount - 1) revert NotFraud();
+            paid += Openings.influence(h, lastInfluence).paid;
+        }
+        uint256 all = _contributors(a.receipt, ORACLE.rulesOf(id));
         return paid > all ? type(uint256).max : all - paid;
     }
 
@@ -365,7 +409,8 @@ contract SumRefutations {
             && o.entry.value == value;
     }
 
+    /// The order in which a contributor's entries are numbered: by answer, those of spans (and the remainder) first.
     function _key(Entry calldata e) internal pure returns (uint256) {
-        return uint256(e.answer) << 40 | uint256(e.claim) << 8 | e.slot;
+        return uint256(e.answer) << 48 | (e.slot == INFLUENCE_SLOT ? 1 << 40 : 0) | uint256(e.claim) << 8 | e.slot;
     }
 }
