@@ -12,7 +12,7 @@ import rlp
 from eth_hash.auto import keccak
 
 from contracts import abi
-from protocol.parameters import BPS, HOLDERS_MAX, OPEN, SPAN_CAP, Parameters
+from protocol.parameters import BPS, HOLDERS_MAX, INFLUENCES_CAP, OPEN, SPAN_CAP, Parameters
 
 CONTRACTS = (
     "AccessManager",
@@ -67,6 +67,10 @@ LIMITS: Limits = {
     "datanet_bond": (OPEN, 10**6 * OPEN),
     "model_fee": (0, 10**4 * OPEN),
     "datanet_fee": (0, 10**4 * OPEN),
+    "influences_max": (1, INFLUENCES_CAP),
+    "influence_sigma": (100, 1_000),
+    "influence_bps": (0, BPS),
+    "duplicate_bps": (9_000, BPS - 1),
 }
 # A test network runs the same story in seconds.
 TEST_LIMITS: Limits = {
