@@ -2,13 +2,14 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from attribution.corpus import Place
 from attribution.openings import Case
 from attribution.spans import Span
 from protocol.claims import Claim, Holder
-from protocol.openings import NO_CLAIM, NO_DOCUMENT, NO_TEXT
+from protocol.openings import NO_CLAIM, NO_DOCUMENT, NO_TEXT, AnswerOpening, ClaimOpening
 from protocol.refute import (
     Contributor,
     Earlier,
@@ -20,9 +21,11 @@ from protocol.refute import (
     Order,
     Refutation,
     Shape,
+    TakenDown,
 )
 from protocol.sumtree import ENTRY_BITS, ID_BITS
 from protocol.text import SEPARATOR, is_word_start
+from protocol.windows import TextOpening
 
 
 def span_frauds(case: Case, honest: Sequence[Sequence[Span]]) -> Iterator[Refutation]:
@@ -61,37 +64,59 @@ def _misshapen(case: Case, claim: Claim, answer: int) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A claim and its answer, opened only for who wants to show them."""
+
+    case: Case
+    number: int
+    answer: int
+
+    @property
+    def leaves(self) -> tuple[int, ClaimOpening, AnswerOpening]:
+        """The first fields of each refutation of a claim."""
+        return self.case.batch, self.case.claim(self.number), self.case.answer(self.answer)
+
+    def shown(self, more: int = 0) -> TextOpening:
+        """The bytes of the answer that the claim is of, and `more` after them."""
+        claim = self.case.body.claims[self.number]
+        return self.case.output(self.answer, claim.start, claim.end + more)
+
+
 def _claim_frauds(case: Case, number: int, answer: int) -> Iterator[Refutation]:
     """What is wrong with one well-formed claim."""
     claim, text = case.body.claims[number], case.body.texts[answer]
-    opened = (case.batch, case.claim(number), case.answer(answer))
+    opened = _Opened(case, number, answer)
     span = text.output[claim.start : claim.end]
-    shown = case.output(answer, claim.start, claim.end)
     sound = is_word_start(text.output, claim.start) and SEPARATOR not in span
     for slot, holder in enumerate(claim.who):
         inside = _inside(case, answer, holder, claim.length)
         if not (sound and inside and _held(case, answer, holder, span)):
             end = holder.position + claim.length
             there = case.place(answer, holder.shard, holder.position, end) if inside else NO_TEXT
-            yield Mismatch(*opened, slot, shown, there)
+            yield Mismatch(*opened.leaves, slot, opened.shown(), there)
             return  # what follows takes the places for true
         yield from _contributor_frauds(case, number, answer, slot)
+        if holder.document in case.corpus(answer).shards[holder.shard].down:
+            yield TakenDown(*opened.leaves, slot)
     if claim.length < case.parameters.span_max and claim.end < len(text.output):
         more = text.output[claim.start : claim.end + 1]
         place = None if SEPARATOR in more else case.corpus(answer).first_place(more)
         if place is not None:
             there = case.place(answer, place.shard, place.position, place.position + len(more))
-            shown_more = case.output(answer, claim.start, claim.end + 1)
-            yield Longer(*opened, place.shard, place.position, shown_more, there)
+            document = case.document(answer, place.shard, place.document)
+            where = (place.shard, place.position, document)
+            yield Longer(*opened.leaves, *where, opened.shown(more=1), there)
     for place in case.corpus(answer).holders(span, case.parameters.holders_max):
         if _displaces(place, claim, case.parameters.holders_max):
             document = case.document(answer, place.shard, place.document)
             there = case.place(answer, place.shard, place.position, place.position + claim.length)
-            yield Earlier(*opened, place.shard, place.position, document, shown, there)
+            where = (place.shard, place.position, document)
+            yield Earlier(*opened.leaves, *where, opened.shown(), there)
     first = text.prompt.find(span) + 1
     if claim.echo != first:
         at = (first if first and not 0 < claim.echo < first else claim.echo) - 1
-        yield Echo(*opened, at, shown, case.prompt(answer, at, at + claim.length))
+        yield Echo(*opened.leaves, at, opened.shown(), case.prompt(answer, at, at + claim.length))
 
 
 def _inside(case: Case, answer: int, holder: Holder, length: int) -> bool:
@@ -145,6 +170,7 @@ def _omissions(case: Case, answer: int, honest: Sequence[Span]) -> Iterator[Refu
             case.claim(numbers[at - 1]) if at else NO_CLAIM,
             case.claim(numbers[at]) if at < len(numbers) else NO_CLAIM,
             Gap(span.start, span.length, place.shard, place.position),
+            case.document(answer, place.shard, place.document),
             case.output(answer, span.start, end),
             case.place(answer, place.shard, place.position, place.position + span.length),
         )

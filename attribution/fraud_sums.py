@@ -3,11 +3,20 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+from attribution.fraud_influences import amount_of
 from attribution.openings import Case
-from protocol.claims import REMAINDER, Claim, Entry, split
-from protocol.openings import NO_CLAIM, NO_ENTRY
+from protocol.claims import INFLUENCE_SLOT, REMAINDER, Claim, Entry, split
+from protocol.openings import (
+    NO_ANSWER,
+    NO_CLAIM,
+    NO_ENTRY,
+    NO_INFLUENCE,
+    ClaimOpening,
+    InfluenceOpening,
+)
 from protocol.refute import (
     EntryWrong,
+    InfluenceInvented,
     Invented,
     Numbering,
     Owned,
@@ -70,8 +79,10 @@ def _cuts(claims: tuple[Claim, ...], other: int, number: int) -> bool:
 def _paid(case: Case, number: int, answer: int) -> Iterator[Refutation]:
     claim, row = case.body.claims[number], case.body.answers[answer]
     first = number == row.first_claim
-    before = 0 if first else case.body.claims[number - 1].paid
-    if claim.paid != before + claim.amount(row.receipt, case.parameters):
+    before = None if first else case.body.claims[number - 1]
+    covered, paid = (before.covered, before.paid) if before else (0, 0)
+    sums = covered + claim.owned, paid + claim.amount(row.receipt, case.parameters)
+    if (claim.covered, claim.paid) != sums:
         previous = NO_CLAIM if first else case.claim(number - 1)
         yield Paid(case.batch, case.claim(number), case.answer(answer), previous)
 
@@ -80,31 +91,47 @@ def _entries(case: Case, number: int, answer: int) -> Iterator[Refutation]:
     """Each holder's payment stands in the entry tree where his claim says."""
     claim = case.body.claims[number]
     amount = claim.amount(case.body.answers[answer].receipt, case.parameters)
-    for slot, (holder, share) in enumerate(
-        zip(claim.who, split(amount, len(claim.who)), strict=True)
-    ):
-        opened = (case.batch, case.claim(number), case.answer(answer), slot)
-        if not share:
-            if holder.entry:
-                yield EntryWrong(*opened, NO_ENTRY)
-            continue
+    shares = split(amount, len(claim.who))
+    for slot, (holder, share) in enumerate(zip(claim.who, shares, strict=True)):
+        due = Entry(holder.contributor, answer, number, slot, share) if share else None
         place = entry_position(holder.contributor, holder.entry)
-        due = Entry(holder.contributor, answer, number, slot, share)
-        if case.entry_at(place) != due:
-            yield EntryWrong(*opened, case.entry(place))
+        if due and case.entry_at(place) != due:
+            opened = (case.claim(number), case.answer(answer), slot)
+            yield EntryWrong(case.batch, *opened, case.entry(place))
+        if not due and holder.entry:
+            opened = (case.claim(number), case.answer(answer), slot)
+            yield EntryWrong(case.batch, *opened, NO_ENTRY)
+
+
+def _rest(case: Case, answer: int) -> int:
+    """What the spans and influences of an answer leave, by their last sums."""
+    row, body = case.body.answers[answer], case.body
+    rest = case.parameters.contributors_share(row.receipt.amount)
+    if row.claim_count:
+        rest -= body.claims[row.first_claim + row.claim_count - 1].paid
+    if row.influence_count:
+        rest -= body.influences[row.first_influence + row.influence_count - 1].paid
+    return rest
+
+
+def _last(case: Case, answer: int) -> tuple[ClaimOpening, InfluenceOpening]:
+    """What shows the rest."""
+    row = case.body.answers[answer]
+    claim, influence = NO_CLAIM, NO_INFLUENCE
+    if row.claim_count:
+        claim = case.claim(row.first_claim + row.claim_count - 1)
+    if row.influence_count:
+        influence = case.influence(row.first_influence + row.influence_count - 1)
+    return claim, influence
 
 
 def _remainder(case: Case, answer: int) -> Iterator[Refutation]:
-    row = case.body.answers[answer]
-    last = row.first_claim + row.claim_count - 1
-    paid = case.body.claims[last].paid if row.claim_count else 0
-    rest = case.parameters.contributors_share(row.receipt.amount) - paid
-    closing = case.claim(last) if row.claim_count else NO_CLAIM
-    opened = (case.batch, case.answer(answer), closing)
+    row, rest = case.body.answers[answer], _rest(case, answer)
     if rest < 0 or row.remainder_entry >> ENTRY_BITS or (not rest and row.remainder_entry):
-        yield Remainder(*opened, NO_ENTRY)
+        yield Remainder(case.batch, case.answer(answer), NO_ENTRY, *_last(case, answer))
     elif rest and case.entry_at(row.remainder_entry) != Entry(0, answer, REMAINDER, 0, rest):
-        yield Remainder(*opened, case.entry(row.remainder_entry))
+        entry = case.entry(row.remainder_entry)
+        yield Remainder(case.batch, case.answer(answer), entry, *_last(case, answer))
 
 
 def _invented(case: Case) -> Iterator[Refutation]:
@@ -121,51 +148,55 @@ def _invented(case: Case) -> Iterator[Refutation]:
             before, after = case.entry_at(one), case.entry_at(other)
             assert before is not None
             assert after is not None
-            if _key(before) >= _key(after):
+            if before.order >= after.order:
                 yield Numbering(case.batch, case.entry(one), case.entry(other))
 
 
-def _key(entry: Entry) -> tuple[int, int, int]:
-    return (entry.answer, entry.claim, entry.slot)
-
-
 def _follows(case: Case, number: int, entry: Entry) -> bool:
-    if entry.answer >= len(case.body.answers) or not entry.value:
+    body = case.body
+    if entry.answer >= len(body.answers) or not entry.value:
         return False
-    row = case.body.answers[entry.answer]
+    row = body.answers[entry.answer]
+    if entry.slot == INFLUENCE_SLOT:
+        if entry.claim >= len(body.influences):
+            return False
+        influence = body.influences[entry.claim]
+        amount = amount_of(case, entry.answer, influence)
+        due = (influence.answer, influence.contributor, influence.entry, amount)
+        return due == (entry.answer, entry.contributor, number, entry.value)
     if entry.claim == REMAINDER:
-        last = row.first_claim + row.claim_count - 1
-        paid = case.body.claims[last].paid if row.claim_count else 0
-        rest = case.parameters.contributors_share(row.receipt.amount) - paid
-        right = (entry.contributor, entry.slot, entry.value) == (0, 0, rest)
+        right = (entry.contributor, entry.slot, entry.value) == (0, 0, _rest(case, entry.answer))
         return right and row.remainder_entry == number
-    if entry.claim >= len(case.body.claims):
+    if entry.claim >= len(body.claims):
         return False
-    claim = case.body.claims[entry.claim]
+    claim = body.claims[entry.claim]
     if claim.answer != entry.answer or entry.slot >= len(claim.who):
         return False
     holder = claim.who[entry.slot]
-    amount = claim.amount(row.receipt, case.parameters)
-    share = split(amount, len(claim.who))[entry.slot]
+    share = split(claim.amount(row.receipt, case.parameters), len(claim.who))[entry.slot]
     return (holder.contributor, holder.entry, share) == (entry.contributor, number, entry.value)
 
 
-def _invention(case: Case, number: int, entry: Entry) -> Invented:
+def _invention(case: Case, number: int, entry: Entry) -> Refutation:
     opened = case.entry(entry_position(entry.contributor, number))
-    if entry.answer >= len(case.body.answers):
-        return Invented(case.batch, opened, NO_CLAIM, case.answer(0))
-    row, claim = case.body.answers[entry.answer], NO_CLAIM
+    alone = Invented(case.batch, opened, NO_CLAIM, NO_INFLUENCE, NO_ANSWER)
+    if entry.answer >= len(case.body.answers) or not entry.value or entry.slot > INFLUENCE_SLOT:
+        return alone
+    answer = case.answer(entry.answer)
+    if entry.slot == INFLUENCE_SLOT:
+        if entry.claim >= len(case.body.influences):
+            return alone
+        return InfluenceInvented(case.batch, opened, case.influence(entry.claim), answer)
     if entry.claim == REMAINDER:
-        last = row.first_claim + row.claim_count - 1
-        claim = case.claim(last) if row.claim_count else NO_CLAIM
-    elif entry.claim < len(case.body.claims):
-        claim = case.claim(entry.claim)
-    return Invented(case.batch, opened, claim, case.answer(entry.answer))
+        return Invented(case.batch, opened, *_last(case, entry.answer), answer)
+    if entry.claim >= len(case.body.claims):
+        return alone
+    return Invented(case.batch, opened, case.claim(entry.claim), NO_INFLUENCE, answer)
 
 
 def _transitions(case: Case) -> Iterator[Refutation]:
     """A contributor's new total is the old one and the entries of the batch."""
-    new = dict(case.body.totals)
+    new = case.totals
     for who in sorted({*new, *case.old_totals, *(e.contributor for _, e in case.body.entries)}):
         subtotal = case.trees.entries.node(who, ENTRY_BITS).sum
         if case.old_totals.get(who, 0) + subtotal != new.get(who, 0):

@@ -1,10 +1,12 @@
 """Opens the leaves of a batch and of its texts, as refutations carry them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from attribution.corpus import Corpus
+from attribution.influence.store import FeatureSet
+from attribution.vouchers import Vouchers
 from protocol.batch import Body, Trees
 from protocol.claims import Entry
 from protocol.merkle import TEXT, ByteTree
@@ -13,6 +15,8 @@ from protocol.openings import (
     ClaimOpening,
     DocumentOpening,
     EntryOpening,
+    FeatureOpening,
+    InfluenceOpening,
     SubtotalOpening,
     TotalOpening,
 )
@@ -29,9 +33,11 @@ class Case:
     body: Body
     trees: Trees
     digests: tuple[bytes, ...]  # of the receipts, in the order of the answers
-    corpora: Mapping[bytes, Corpus]  # by adapter
+    corpora: Mapping[bytes, Corpus]  # by adapter, without what was down as of the batch
     old_totals: Mapping[int, int]  # wei by contributor before this batch
     parameters: Parameters
+    features: Mapping[bytes, FeatureSet] = field(default_factory=dict)  # in force, by adapter
+    as_of: int = 0  # the chain's time by which corpora and features are chosen, unix seconds
 
     def answer(self, number: int) -> AnswerOpening:
         row = self.body.answers[number]
@@ -41,9 +47,14 @@ class Case:
         row = self.body.claims[number]
         return ClaimOpening.of(number, row, self.trees.claims.siblings(number))
 
+    def influence(self, number: int) -> InfluenceOpening:
+        row = self.body.influences[number]
+        return InfluenceOpening.of(number, row, self.trees.influences.siblings(number))
+
     def output(self, answer: int, start: int, end: int) -> TextOpening:
         """Bytes [start, end) of an answer and the byte before them."""
-        return open_text(self._outputs[answer], self.body.texts[answer].output, start, end)
+        text = self.body.texts[answer].output
+        return open_text(ByteTree(TEXT, text), text, start, end)
 
     def prompt(self, answer: int, start: int, end: int) -> TextOpening:
         text = self.body.texts[answer].prompt
@@ -51,6 +62,21 @@ class Case:
 
     def corpus(self, answer: int) -> Corpus:
         return self.corpora[self.body.answers[answer].receipt.adapter]
+
+    def features_of(self, answer: int) -> FeatureSet | None:
+        """The set in force for the adapter that made an answer."""
+        return self.features.get(self.body.answers[answer].receipt.adapter)
+
+    def example(self, answer: int, number: int) -> FeatureOpening:
+        held = self.features[self.body.answers[answer].receipt.adapter]
+        return FeatureOpening(number, held.row(number), tuple(held.siblings(number)))
+
+    def down(self, answer: int) -> frozenset[int]:
+        """Examples of documents that were taken down."""
+        adapter = self.body.answers[answer].receipt.adapter
+        if adapter not in self._down:
+            self._down[adapter] = down_examples(self.corpora[adapter], self.features[adapter])
+        return self._down[adapter]
 
     def place(self, answer: int, shard: int, start: int, end: int) -> TextOpening:
         """Bytes [start, end) of a shard and the byte before them."""
@@ -78,7 +104,7 @@ class Case:
         return SubtotalOpening(left, right, tuple(entries.siblings(contributor, ENTRY_BITS)))
 
     def new_total(self, contributor: int) -> TotalOpening:
-        value = dict(self.body.totals).get(contributor, 0)
+        value = self.totals.get(contributor, 0)
         return TotalOpening(value, tuple(self.trees.totals.siblings(contributor)))
 
     def old_total(self, contributor: int) -> TotalOpening:
@@ -88,8 +114,17 @@ class Case:
         return TotalOpening(value, tuple(self._old.siblings(contributor)))
 
     @cached_property
-    def _outputs(self) -> list[ByteTree]:
-        return [ByteTree(TEXT, text.output) for text in self.body.texts]
+    def _down(self) -> dict[bytes, frozenset[int]]:
+        return {}
+
+    @cached_property
+    def vouchers(self) -> Vouchers:
+        return Vouchers(self.body)
+
+    @cached_property
+    def totals(self) -> Mapping[int, int]:
+        """Wei by contributor after this batch."""
+        return dict(self.body.totals)
 
     @cached_property
     def _entries(self) -> dict[int, Entry]:
@@ -100,3 +135,12 @@ class Case:
     @cached_property
     def _old(self) -> SumTree:
         return total_tree(self.old_totals)
+
+
+def down_examples(corpus: Corpus, features: FeatureSet) -> frozenset[int]:
+    """The rows of a feature set whose documents were taken down."""
+    down = {(n, row) for n, shard in enumerate(corpus.shards) for row in shard.down}
+    if not down:
+        return frozenset()
+    places = zip(features.shards.tolist(), features.documents.tolist(), strict=True)
+    return frozenset(number for number, place in enumerate(places) if place in down)

@@ -10,13 +10,7 @@ from attribution.openings import Case
 from protocol.openings import (
     NO_ANSWER,
     NO_CLAIM,
-    NO_DOCUMENT,
     NO_ENTRY,
-    NO_TEXT,
-    AnswerOpening,
-    ClaimOpening,
-    DocumentOpening,
-    EntryOpening,
 )
 from protocol.refute import (
     Chain,
@@ -38,87 +32,15 @@ from protocol.refute import (
     Remainder,
     Repeated,
     Shape,
+    TakenDown,
     Transition,
     Unfunded,
 )
 from protocol.sumtree import ENTRY_BITS, ID_BITS
-from protocol.text import is_word_start, word_starts
-from protocol.windows import TextOpening, open_text
+from protocol.text import is_word_start
+from tests.attempt_openings import Drawing
+from tests.attempts_influence import OF_ANSWERS, OF_INFLUENCES
 from tests.courtroom import World
-
-
-class Drawing:
-    """Openings of one batch, chosen by Hypothesis."""
-
-    def __init__(self, draw: st.DrawFn, case: Case, world: World) -> None:
-        self.draw, self.case, self.world = draw, case, world
-        self.batch, self.body = case.batch, case.body
-
-    def number(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, max(low, high)))
-
-    def one_in(self, many: int) -> bool:
-        return self.number(0, many - 1) == 0
-
-    def claim(self) -> int:
-        return self.number(0, len(self.body.claims) - 1)
-
-    def opened(self, claim: int) -> tuple[int, ClaimOpening, AnswerOpening]:
-        """The claim with its own answer, or rarely with another."""
-        answer = self.body.claims[claim].answer
-        if answer >= len(self.body.answers) or self.one_in(12):
-            answer = self.number(0, len(self.body.answers) - 1)
-        return self.batch, self.case.claim(claim), self.case.answer(answer)
-
-    def neighbour(self, claim: int, step: int) -> ClaimOpening:
-        other = claim + step
-        inside = 0 <= other < len(self.body.claims)
-        return NO_CLAIM if not inside or self.one_in(6) else self.case.claim(other)
-
-    def output(self, answer: int, start: int, end: int) -> TextOpening:
-        size = len(self.body.texts[answer].output)
-        return self.case.output(answer, start, min(end, size)) if start < size else NO_TEXT
-
-    def prompt(self, answer: int, start: int, end: int) -> TextOpening:
-        size = len(self.body.texts[answer].prompt)
-        return self.case.prompt(answer, start, min(end, size)) if start < size else NO_TEXT
-
-    def corpus(self, shard: int, start: int, end: int) -> TextOpening:
-        shards = self.world.bodies
-        if shard >= len(shards) or start >= len(shards[shard][0]):
-            return NO_TEXT
-        held = self.world.texts.shards[shard]
-        return open_text(held.text_tree, held.text, start, min(end, len(held.text)))
-
-    def place(self, span: bytes) -> tuple[int, int]:
-        """A (shard, position): mostly one that holds `span`."""
-        places = [
-            (shard, at)
-            for shard, (text, _) in enumerate(self.world.bodies)
-            for at in word_starts(text)
-            if text[at : at + len(span)] == span
-        ]
-        if places and not self.one_in(4):
-            return self.draw(st.sampled_from(places))
-        shard = self.number(0, len(self.world.bodies) - (not self.one_in(8)))
-        return shard, self.number(0, 640)
-
-    def document(self, shard: int, position: int) -> DocumentOpening:
-        if shard >= len(self.world.bodies):
-            return NO_DOCUMENT
-        held = self.world.texts.shards[shard]
-        row = max(0, held.document_at(position))
-        if self.one_in(6):
-            row = self.number(0, len(held.documents) - 1)
-        proof = tuple(held.document_tree.siblings(row))
-        return DocumentOpening(row, held.documents[row].encode(), proof)
-
-    def entry(self) -> EntryOpening:
-        """An entry that is there, or next to one, or anywhere."""
-        places = [e.contributor << ENTRY_BITS | n for n, e in self.body.entries]
-        if not places or self.one_in(6):
-            return self.case.entry(self.number(0, 7) << ENTRY_BITS | self.number(0, 3))
-        return self.case.entry(self.draw(st.sampled_from(places)) + self.one_in(4))
 
 
 def _mismatch(d: Drawing) -> Refutation:
@@ -136,7 +58,8 @@ def _longer(d: Drawing) -> Refutation:
     shard, position = d.place(text[words.start : words.end + (not d.one_in(4))])
     output = d.output(answer.index, words.start, words.end + 1)
     corpus = d.corpus(shard, position, position + words.length + 1)
-    return Longer(batch, claim, answer, shard, position, output, corpus)
+    document = d.document(shard, position)
+    return Longer(batch, claim, answer, shard, position, document, output, corpus)
 
 
 def _earlier(d: Drawing) -> Refutation:
@@ -168,6 +91,7 @@ def _omitted(d: Drawing) -> Refutation:
         d.case.claim(at - 1) if first < at <= last else NO_CLAIM,
         d.case.claim(at) if first <= at < last else NO_CLAIM,
         gap,
+        d.document(gap.shard, gap.position),
         d.output(answer, start, start + longest),
         d.corpus(gap.shard, gap.position, gap.position + longest),
     )
@@ -183,6 +107,11 @@ def _contributor(d: Drawing) -> Refutation:
     who = claim.claim.who[min(slot, 3)]
     document = d.document(who.shard, who.position)
     return Contributor(batch, claim, answer, slot, document)
+
+
+def _taken_down(d: Drawing) -> Refutation:
+    batch, claim, answer = d.opened(d.claim())
+    return TakenDown(batch, claim, answer, d.number(0, max(0, claim.claim.holders)))
 
 
 def _echo(d: Drawing) -> Refutation:
@@ -245,7 +174,7 @@ def _invented(d: Drawing) -> Refutation:
     if number >= len(d.body.claims):
         number = row.first_claim + row.claim_count - 1 if row.claim_count else len(d.body.claims)
     claim = d.case.claim(number) if 0 <= number < len(d.body.claims) else NO_CLAIM
-    return Invented(d.batch, entry, claim, d.case.answer(answer))
+    return Invented(d.batch, entry, claim, d.last_influence(answer), d.case.answer(answer))
 
 
 def _remainder(d: Drawing) -> Refutation:
@@ -254,7 +183,7 @@ def _remainder(d: Drawing) -> Refutation:
     last = row.first_claim + row.claim_count - 1
     claim = d.case.claim(last) if row.claim_count and last < len(d.body.claims) else NO_CLAIM
     entry = d.entry() if row.remainder_entry >> ENTRY_BITS else d.case.entry(row.remainder_entry)
-    return Remainder(d.batch, d.case.answer(answer), claim, entry)
+    return Remainder(d.batch, d.case.answer(answer), entry, claim, d.last_influence(answer))
 
 
 def _numbering(d: Drawing) -> Refutation:
@@ -297,11 +226,11 @@ def _repeated(d: Drawing) -> Refutation:
 
 _OF_CLAIMS: list[Callable[[Drawing], Refutation]] = [
     *(_mismatch, _longer, _earlier, _contributor, _echo),
-    *(_shape, _order, _owned, _paid, _entry),
+    *(_shape, _order, _owned, _paid, _entry, _taken_down),
 ]
 _OF_ANSWERS: list[Callable[[Drawing], Refutation]] = [
     *(_omitted, _invented, _remainder, _numbering, _transition),
-    *(_chain, _forged, _unfunded, _repeated),
+    *(_chain, _forged, _unfunded, _repeated, *OF_ANSWERS),
 ]
 
 
@@ -309,6 +238,7 @@ _OF_ANSWERS: list[Callable[[Drawing], Refutation]] = [
 def attempts(draw: st.DrawFn, case: Case, world: World) -> Refutation:
     """Any refutation of `case`, its openings now and then damaged."""
     kinds = _OF_ANSWERS + (_OF_CLAIMS if case.body.claims else [])
+    kinds += OF_INFLUENCES if case.body.influences else []
     refutation = draw(st.sampled_from(kinds))(Drawing(draw, case, world))
     return _damaged(draw, refutation) if draw(st.integers(0, 9)) == 0 else refutation
 

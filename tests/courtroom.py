@@ -1,5 +1,6 @@
 """A small world in which batches are honest or lie: its corpus, its people, its drawn answers."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -7,20 +8,29 @@ from functools import cached_property
 from hypothesis import strategies as st
 
 from attribution.claims import Answered, build_body
-from attribution.corpus import Corpus, corpus_of
-from attribution.openings import Case
+from attribution.corpus import Corpus, CorpusShard
+from attribution.influence.scores import influences_of
+from attribution.influence.store import FeatureSet
+from attribution.openings import Case, down_examples
 from attribution.spans import spans_of
 from protocol.batch import Body, Header, Text
 from protocol.court import NO_ROOT
 from protocol.datanet import Contribution, Document, Shard, assemble, shard_of, terms_of
-from protocol.merkle import TEXT, byte_root
+from protocol.features import DIMENSION, NO_EXAMPLE, FeatureRow, dot, near, norm2
+from protocol.merkle import FEATURE, TEXT, Commitment, byte_root
 from protocol.parameters import OPEN, Parameters
 from protocol.receipt import Receipt
 from protocol.signature import Domain, address_of, sign
 from protocol.sumtree import Node, total_tree
 
 RULES = Parameters(
-    span_min=16, span_max=64, holders_max=3, window=1000, response=100, datanet_window=1000
+    span_min=16,
+    span_max=64,
+    holders_max=3,
+    window=1000,
+    response=100,
+    datanet_window=1000,
+    influences_max=3,
 )
 CONTRIBUTORS = 5
 TERMS = terms_of("text/plain", "CC0-1.0")
@@ -80,6 +90,66 @@ def shards(registry: Domain, datanet: int = 1) -> list[tuple[bytes, tuple[Docume
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class FeaturesOf:
+    """A feature set as a judge knows it."""
+
+    features: Commitment
+    example_count: int
+
+
+def _signs(name: str) -> list[int]:
+    """A feature of only -32 and 32, as good as random."""
+    stream = b"".join(hashlib.sha256(f"{name} {n}".encode()).digest() for n in range(8))
+    return [32 if byte >> bit & 1 else -32 for byte in stream for bit in range(8)]
+
+
+def _packed(values: Sequence[int]) -> bytes:
+    return bytes(value & 0xFF for value in values)
+
+
+def _flipped(values: Sequence[int], start: int, end: int) -> list[int]:
+    return [-value if start <= at < end else value for at, value in enumerate(values)]
+
+
+_ONE, _OTHER = _signs("one"), _signs("other")
+# Two that tie for a query of _ONE, one of nothing, and a chain of duplicates whose ends are not.
+_EXAMPLES = [
+    _ONE,
+    _flipped(_ONE, 0, 512),
+    _flipped(_ONE, 512, 1024),
+    _OTHER,
+    _flipped(_ONE, 0, 10),
+    [0] * DIMENSION,
+    _flipped(_ONE, 0, 25),
+]
+
+
+def query_of(text: Text) -> bytes:
+    """A feature for an answer: some of its coordinates of one example, the rest of another."""
+    share = hashlib.sha256(text.output).digest()[0] * 8 % (DIMENSION + 1)
+    return _packed(_ONE[:share] + _OTHER[share:])
+
+
+def feature_rows(
+    bodies: Sequence[tuple[bytes, tuple[Document, ...]]], parameters: Parameters = RULES
+) -> list[FeatureRow]:
+    """The honest rows for the documents of these shards."""
+    places = [(s, d, row) for s, (_, table) in enumerate(bodies) for d, row in enumerate(table)]
+    rows = list[FeatureRow]()
+    for values, (shard, document, row) in zip(_EXAMPLES, places, strict=True):
+        phi = _packed(values)
+        earlier = (
+            number
+            for number, other in enumerate(rows)
+            if near(dot(other.phi, phi), norm2(other.phi), norm2(phi), parameters)
+        )
+        duplicate_of = next(earlier, NO_EXAMPLE)
+        root = row.content_root
+        rows.append(FeatureRow(shard, document, row.contributor, duplicate_of, root, phi))
+    return rows
+
+
 @dataclass(frozen=True)
 class World:
     """Everything around a pending batch; it is a `protocol.court.Context`."""
@@ -89,14 +159,46 @@ class World:
     parameters: Parameters = RULES
     before: Mapping[int, int] = field(default_factory=dict)  # wei by contributor
     final: Mapping[int, Case] = field(default_factory=dict)
+    as_of: int = 0  # unix seconds
+    rows: Sequence[FeatureRow] = ()  # of the adapter's feature set, if it has one
+    finalized_at: int = 0  # when that set came into force
+    takedowns: Mapping[tuple[int, int], int] = field(default_factory=dict)  # when, by document
 
     @cached_property
     def old_totals(self) -> Node:
         return total_tree(self.before).root if self.before else NO_ROOT
 
     @cached_property
+    def down(self) -> frozenset[tuple[int, int]]:
+        """The (shard, document) that were taken down as of this world's time."""
+        return frozenset(place for place, at in self.takedowns.items() if at <= self.as_of)
+
+    @cached_property
     def texts(self) -> Corpus:
-        return corpus_of(self.bodies)
+        found = []
+        for number, (text, table) in enumerate(self.bodies):
+            down = frozenset(row for shard, row in self.down if shard == number)
+            found.append(CorpusShard(text, tuple(table), down))
+        return Corpus(tuple(found))
+
+    @cached_property
+    def examples(self) -> FeatureSet | None:
+        """The feature set in force."""
+        if not self.rows or self.as_of < self.finalized_at:
+            return None
+        return FeatureSet(b"".join(row.encode() for row in self.rows))
+
+    def features(self, adapter: bytes) -> FeaturesOf | None:
+        if self.examples is None or adapter != ADAPTER:
+            return None
+        size = sum(len(row.encode()) for row in self.rows)
+        return FeaturesOf(Commitment(FEATURE, size, self.examples.root), len(self.rows))
+
+    def is_down(self, adapter: bytes, shard: int, document: int) -> bool:
+        return adapter == ADAPTER and (shard, document) in self.down
+
+    def any_down(self, adapter: bytes) -> bool:
+        return adapter == ADAPTER and bool(self.down)
 
     @cached_property
     def shards(self) -> list[Shard]:
@@ -108,7 +210,7 @@ class World:
     def redeemed(self, payer: bytes, host: bytes, adapter: bytes) -> int:
         return REDEEMED if (payer, host, adapter) == (PAYER, HOST, ADAPTER) else 0
 
-    def final_header(self, batch: int) -> Header | None:
+    def earlier_header(self, batch: int) -> Header | None:
         case = self.final.get(batch)
         return header_of(case) if case else None
 
@@ -133,8 +235,16 @@ class World:
             paid += amount
             receipt = self.receipt(text, amount, paid)
             spans = spans_of(corpus, text.prompt, text.output, self.parameters)
-            found.append(Answered(receipt, self.signed(receipt), text, tuple(spans)))
+            item = Answered(receipt, self.signed(receipt), text, tuple(spans))
+            found.append(self.influenced(item, query_of(text)) if self.examples else item)
         return found
+
+    def influenced(self, item: Answered, query: bytes) -> Answered:
+        """With its query and the list that follows from it."""
+        assert self.examples is not None
+        down = down_examples(self.texts, self.examples)
+        listed = influences_of(self.examples, query, self.parameters, down)
+        return replace(item, query=query, influences=tuple(listed))
 
     def body(self, answered: Sequence[Answered]) -> Body:
         digests = [item.receipt.digest(self.escrow) for item in answered]
@@ -142,8 +252,17 @@ class World:
 
     def case(self, batch: int, body: Body) -> Case:
         digests = tuple(answer.receipt.digest(self.escrow) for answer in body.answers)
-        corpora = {ADAPTER: self.texts}
-        return Case(batch, body, body.trees(), digests, corpora, self.before, self.parameters)
+        return Case(
+            batch,
+            body,
+            body.trees(),
+            digests,
+            {ADAPTER: self.texts},
+            self.before,
+            self.parameters,
+            {ADAPTER: self.examples} if self.examples else {},
+            self.as_of,
+        )
 
     def after(self, case: Case) -> "World":
         """The world when that batch has become final."""
@@ -151,7 +270,7 @@ class World:
 
 
 def header_of(case: Case) -> Header:
-    return case.trees.header(case.body.encode())
+    return case.trees.header(case.body.encode(), case.as_of)
 
 
 @st.composite

@@ -16,6 +16,7 @@ from protocol.court import Kind
 from protocol.parameters import OPEN
 from protocol.signature import sign
 from tests.courtroom import RULES, World, secret
+from tests.lies_influence import INFLUENCES, LISTS
 
 Draw = st.DrawFn
 Lie = Callable[[Draw, World, list[Answered]], Body]
@@ -137,7 +138,7 @@ def any_number_of_a_claim(draw: Draw, world: World, told: list[Answered]) -> Bod
     names = ("answer", "start", "length", "own_start", "own_end", "left_by", "right_by", "echo")
 
     def change(claim: Claim, number: int) -> Claim:
-        name = draw(st.sampled_from([*names, "paid"]))
+        name = draw(st.sampled_from([*names, "covered", "paid"]))
         near = st.integers(-3, 3).map(lambda n: max(0, getattr(claim, name) + n))
         return replace(claim, **{name: draw(near | st.integers(0, 2**32 - 1))})
 
@@ -174,7 +175,9 @@ def claims_swapped(draw: Draw, world: World, told: list[Answered]) -> Body:
 def any_number_of_an_answer(draw: Draw, world: World, told: list[Answered]) -> Body:
     body = world.body(told)
     number = draw(st.integers(0, len(body.answers) - 1))
-    name = draw(st.sampled_from(["first_claim", "claim_count", "remainder_entry"]))
+    claims, influences = ["first_claim", "claim_count"], ["first_influence", "influence_count"]
+    sums = ["remainder_entry", "covered", "score_total"]
+    name = draw(st.sampled_from([*claims, *influences, *sums]))
     answers = list(body.answers)
     old = getattr(answers[number], name)
     new = draw(st.integers(max(0, old - 2), old + 2).filter(lambda n: n != old))
@@ -185,7 +188,8 @@ def any_number_of_an_answer(draw: Draw, world: World, told: list[Answered]) -> B
 def answers_swapped(draw: Draw, world: World, told: list[Answered]) -> Body:
     body = world.body(told)
     assume(len(body.answers) > 1)
-    return replace(body, answers=body.answers[::-1], texts=body.texts[::-1])
+    texts, queries = body.texts[::-1], body.queries[::-1]
+    return replace(body, answers=body.answers[::-1], texts=texts, queries=queries)
 
 
 def _reentered(body: Body, rows: list[tuple[int, Entry]]) -> Body:
@@ -300,7 +304,7 @@ NUMBERS = (
     *(entry_invented, total_stolen),
 )
 RECEIPTS = (forged, unfunded, free, unknown_adapter, repeated)
-LIES: tuple[Lie, ...] = (*SPANS, *NUMBERS, *RECEIPTS)
+LIES: tuple[Lie, ...] = (*SPANS, *NUMBERS, *RECEIPTS, *INFLUENCES)
 # What a careful liar is convicted of; the others may break several rules.
 KINDS: dict[Lie, set[Kind]] = {
     shorter: {Kind.LONGER, Kind.ARITHMETIC, Kind.OMITTED},
@@ -312,4 +316,5 @@ KINDS: dict[Lie, set[Kind]] = {
     echo_hidden: {Kind.ECHO},
     **{lie: {Kind.ARITHMETIC} for lie in (answers_swapped, total_stolen)},
     **{lie: {Kind.RECEIPT} for lie in RECEIPTS},
+    **{lie: {Kind.INFLUENCE} for lie in LISTS},
 }

@@ -1,9 +1,12 @@
 """How to draw any valid protocol value."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from protocol.batch import Body, Text
 from protocol.claims import Answer, Claim, Entry, Holder
+from protocol.influences import Influence, query_hash
 from protocol.merkle import TEXT, byte_root
 from protocol.messages import Finding, PaidAnswer, Verdict
 from protocol.receipt import Receipt, Voucher
@@ -45,10 +48,14 @@ def receipts(draw: st.DrawFn, text: Text | None = None) -> Receipt:
 
 vouchers = st.builds(Voucher, addresses, addresses, words, u128)
 holders = st.builds(Holder, u32, u64, u32, u32, u32)
-claims = st.builds(Claim, *[u32] * 8, who=st.lists(holders, max_size=4).map(tuple), paid=u128)
+claims = st.builds(
+    Claim, *[u32] * 8, who=st.lists(holders, max_size=4).map(tuple), covered=u32, paid=u128
+)
+influences = st.builds(Influence, *[u32] * 4, u64, u64, u128)
+queries = st.just(b"") | st.binary(max_size=12) | st.binary(min_size=2048, max_size=2048)
 contributors, numbers = st.integers(0, 2**24 - 1), st.integers(0, 2**20 - 1)
 entries = st.builds(Entry, contributors, u32, u32, u8, u128)
-answers = st.builds(Answer, receipts(), signatures, u32, u32, u32)
+answers = st.builds(Answer, receipts(), signatures, *[u32] * 6, u64)
 paid_answers = texts.flatmap(
     lambda text: st.builds(PaidAnswer, receipts(text), signatures, st.just(text))
 )
@@ -58,12 +65,15 @@ verdicts = st.builds(Verdict, u64, words, st.sampled_from(Finding))
 @st.composite
 def bodies(draw: st.DrawFn) -> Body:
     """Any decodable body; its leaves need not make sense together."""
-    rows = draw(st.lists(answers, max_size=3))
+    asked = [draw(queries) for _ in range(draw(st.integers(0, 3)))]
+    rows = [replace(draw(answers), query=query_hash(query)) for query in asked]
     ids = draw(st.lists(contributors, max_size=4, unique=True).map(sorted))
     return Body(
         tuple(rows),
         tuple(draw(texts) for _ in rows),
+        tuple(asked),
         tuple(draw(st.lists(claims, max_size=4))),
+        tuple(draw(st.lists(influences, max_size=4))),
         tuple(draw(st.lists(st.tuples(numbers, entries), max_size=4))),
         tuple((who, draw(st.integers(1, 2**128 - 1))) for who in ids),
     )
