@@ -7,11 +7,33 @@ along. Refutations stand in `protocol.refute`.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from protocol.batch import Header
+from protocol.attribution_calls import (
+    DrawSeed,
+    FinalizeBatch,
+    FinalizeFeatures,
+    Object,
+    PostBatch,
+    PublishFeatures,
+    TakeDown,
+)
 from protocol.datanet import Shard
+from protocol.demands import ClaimUnanswered, Demand, RefundDemand
 from protocol.parameters import Parameters
 from protocol.receipt import Receipt, Voucher
 from protocol.sumtree import Node
+
+__all__ = [  # beside all that stands below
+    "ClaimUnanswered",
+    "Demand",
+    "DrawSeed",
+    "FinalizeBatch",
+    "FinalizeFeatures",
+    "Object",
+    "PostBatch",
+    "PublishFeatures",
+    "RefundDemand",
+    "TakeDown",
+]
 
 # ---------------------------------------------------------------- datanets
 
@@ -270,71 +292,7 @@ class RefuteEquivocation:
     sig_b: bytes
 
 
-# ---------------------------------------------------------------- attribution and rewards
-
-
-@dataclass(frozen=True, slots=True)
-class PostBatch:
-    """Locks the batch's bond of the sender's free stake.
-
-    Refused (`Stale`) unless the batch gets the number, and is judged by the parameters, that its
-    body was composed for.
-    """
-
-    contract: ClassVar[str] = "AttributionOracle"
-    function: ClassVar[str] = "post"
-
-    expected: int
-    version: int
-    header: Header
-
-
-@dataclass(frozen=True, slots=True)
-class FinalizeBatch:
-    contract: ClassVar[str] = "AttributionOracle"
-    function: ClassVar[str] = "finalize"
-
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """Ask AttributionOracle (subject: a batch) or DatanetRegistry (a publication) for a leaf.
-
-    `value` is the parameter `demand_bond` of the subject's version, exactly.
-    """
-
-    function: ClassVar[str] = "demand"
-
-    contract: str
-    subject: int
-    tree: int
-    index: int
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimUnanswered:
-    """Slash who has not opened a demanded leaf in time."""
-
-    function: ClassVar[str] = "claimUnanswered"
-
-    contract: str
-    subject: int
-    tree: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class RefundDemand:
-    """The demander's bond, when the subject died of something else."""
-
-    function: ClassVar[str] = "refundDemand"
-
-    contract: str
-    subject: int
-    tree: int
-    index: int
+# ---------------------------------------------------------------- rewards
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +316,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ClaimCredit:
-    """The sender's credit in one of StakeVault, RewardPool, AttributionOracle, DatanetRegistry."""
+    """The sender's credit in StakeVault, RewardPool or one of the contracts that take demands."""
 
     function: ClassVar[str] = "claimCredit"
 

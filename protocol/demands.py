@@ -1,6 +1,7 @@
 """Demands for withheld data, and their answers, as calls: who posted a root must open its leaves.
 
-The subject is a batch of the AttributionOracle or a publication of the DatanetRegistry.
+The subject is a batch of the AttributionOracle, a publication of the DatanetRegistry or a feature
+set of the FeatureRegistry.
 """
 
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import ClassVar
 from protocol.openings import AnswerOpening, DocumentOpening, EntryOpening, TotalOpening
 
 # Trees that a demand may name, beside leaf kinds of `protocol.merkle`: of a batch ANSWER, CLAIM,
-# ENTRY, TOTAL and BODY, of a publication TEXT and DOCUMENT.
+# ENTRY, TOTAL, BODY and INFLUENCE, of a publication TEXT and DOCUMENT, of a feature set FEATURE
+# and BODY, which is its basis.
 CONTENT_TREE = 8  # document << 32 | leaf of the document's own text tree
 OUTPUT_TREE, PROMPT_TREE = 9, 10  # answer << 32 | leaf of its text
+QUERY_TREE = 13  # answer << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Demand:
 
     function: ClassVar[str] = "demand"
 
-    contract: str  # AttributionOracle or DatanetRegistry
+    contract: str  # AttributionOracle, DatanetRegistry or FeatureRegistry
     subject: int
     tree: int
     index: int
@@ -53,7 +56,7 @@ class RefundDemand:
 
 @dataclass(frozen=True, slots=True)
 class AnswerDemand:
-    """A leaf of a positional tree: ANSWER, CLAIM, BODY of a batch, TEXT, DOCUMENT of a shard."""
+    """A leaf of a positional tree: all that a demand may name but for the classes below."""
 
     function: ClassVar[str] = "answerDemand"
 
@@ -78,6 +81,18 @@ class AnswerTextDemand:
     answer: AnswerOpening
     leaf: bytes
     proof: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerQueryDemand:
+    """The feature of an answer; nothing where it has none."""
+
+    contract: ClassVar[str] = "AttributionOracle"
+    function: ClassVar[str] = "answerQueryDemand"
+
+    batch: int
+    answer: AnswerOpening
+    query: bytes
 
 
 @dataclass(frozen=True, slots=True)

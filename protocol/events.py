@@ -6,8 +6,44 @@ wei. `contract` is there only where several contracts say the same thing.
 
 from dataclasses import dataclass
 
-from protocol.batch import Header
+from protocol.attribution_events import (
+    BatchData,
+    BatchFinalized,
+    BatchPosted,
+    BatchSlashed,
+    BatchVoided,
+    DemandRefunded,
+    DocumentTakenDown,
+    FeaturesFinalized,
+    FeaturesPublished,
+    FeaturesSlashed,
+    FeaturesVoided,
+    Objected,
+    OpeningAnswered,
+    OpeningDemanded,
+    SeedDrawn,
+    SeedRequested,
+)
 from protocol.parameters import Parameters
+
+__all__ = [  # beside all that stands below
+    "BatchData",
+    "BatchFinalized",
+    "BatchPosted",
+    "BatchSlashed",
+    "BatchVoided",
+    "DemandRefunded",
+    "DocumentTakenDown",
+    "FeaturesFinalized",
+    "FeaturesPublished",
+    "FeaturesSlashed",
+    "FeaturesVoided",
+    "Objected",
+    "OpeningAnswered",
+    "OpeningDemanded",
+    "SeedDrawn",
+    "SeedRequested",
+]
 
 # ---------------------------------------------------------------- datanets
 
@@ -318,60 +354,7 @@ class Burned:
     amount: int
 
 
-# ---------------------------------------------------------------- attribution
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPosted:
-    id: int
-    poster: bytes
-    header: Header
-    deadline: int
-    version: int  # of the parameters
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSlashed:
-    id: int
-    challenger: bytes
-    kind: int
-    bond: int
-    reward: int
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFinalized:
-    id: int
-    totals_root: bytes
-    allocated: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpeningDemanded:
-    contract: str
-    subject: int  # batch id, or publication of a shard
-    tree: int
-    index: int
-    by: bytes
-    until: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpeningAnswered:
-    contract: str
-    subject: int
-    tree: int
-    index: int
-    by: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DemandRefunded:
-    contract: str
-    subject: int
-    tree: int
-    index: int
-    by: bytes
+# ---------------------------------------------------------------- parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,12 +367,14 @@ class ParametersProposed:
 
 
 Event = (
-    AdapterRegistered | BaseRegistered | BatchFinalized | BatchPosted | BatchSlashed | Burned
-    | Claimed | ContributorRegistered | CreditClaimed | DatanetCreated | DemandRefunded
-    | Deposited | Distributed | EarnedClaimed | EquivocationRefuted | FeesCollected | Funded
-    | Locked | NodeLeft | NodeRegistered | NodeReleased | NodeSlashed | NodeUpdated
-    | OpeningAnswered | OpeningDemanded | ParametersProposed | PayoutMoved | Redeemed
-    | RewardsClaimed | RootSet | ShardFinalized | ShardPublished | ShardSlashed | ShardVoided
-    | SignerDropped | SignerSet | Slashed | StakeWithdrawn | Staked | ThawStarted | UnbondStarted
-    | Unlocked | Withdrawn
+    AdapterRegistered | BaseRegistered | BatchData | BatchFinalized | BatchPosted | BatchSlashed
+    | BatchVoided | Burned | Claimed | ContributorRegistered | CreditClaimed | DatanetCreated
+    | DemandRefunded | Deposited | Distributed | DocumentTakenDown | EarnedClaimed
+    | EquivocationRefuted | FeaturesFinalized | FeaturesPublished | FeaturesSlashed
+    | FeaturesVoided | FeesCollected | Funded | Locked | NodeLeft | NodeRegistered
+    | NodeReleased | NodeSlashed | NodeUpdated | Objected | OpeningAnswered | OpeningDemanded
+    | ParametersProposed | PayoutMoved | Redeemed | RewardsClaimed | RootSet | SeedDrawn
+    | SeedRequested | ShardFinalized | ShardPublished | ShardSlashed | ShardVoided
+    | SignerDropped | SignerSet | Slashed | StakeWithdrawn | Staked | ThawStarted
+    | UnbondStarted | Unlocked | Withdrawn
 )  # fmt: skip

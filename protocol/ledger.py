@@ -2,93 +2,42 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from enum import IntEnum, IntFlag
 from typing import Any, ClassVar
 
 from protocol import events as e
-from protocol.batch import Header
+from protocol.court import Kind
 from protocol.datanet import Shard
-from protocol.merkle import BODY, Commitment
+from protocol.errors import Malformed
+from protocol.merkle import BODY, FEATURE, FEATURE_LEAF, Commitment
 from protocol.parameters import Parameters
+from protocol.records import (
+    LIVE,
+    AdapterRecord,
+    BatchRecord,
+    DatanetRecord,
+    DemandRecord,
+    FeatureSetRecord,
+    NodeRecord,
+    RoleBit,
+    ShardRecord,
+    Status,
+)
 
+__all__ = [
+    "LIVE",
+    "AdapterRecord",
+    "BatchRecord",
+    "DatanetRecord",
+    "DemandRecord",
+    "FeatureSetRecord",
+    "Ledger",
+    "NodeRecord",
+    "RoleBit",
+    "ShardRecord",
+    "Status",
+]
 
-class RoleBit(IntFlag):
-    CURATOR = 1
-    VALIDATOR = 2
-    HOST = 4
-    PROVER = 8
-    SEQUENCER = 16
-
-
-class Status(IntEnum):
-    PENDING = 1
-    FINAL = 2
-    SLASHED = 3
-    VOID = 4  # built on something that was slashed; its bond went back
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRecord:
-    operator: bytes
-    roles: RoleBit
-    peer_id: bytes
-    multiaddr: str
-
-
-@dataclass(frozen=True, slots=True)
-class DatanetRecord:
-    datanet: int
-    curator: bytes
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    datanet: int
-    index: int
-    shard: Shard
-    curator: bytes
-    deadline: int
-    status: Status
-    publication: int = 0  # what demands of its leaves name
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterRecord:
-    adapter: bytes  # sha256 of the weights
-    base: bytes
-    datanet: int
-    shard_count: int
-    weights_root: bytes
-    weights_size: int
-    config_hash: bytes
-    manifest_hash: bytes
-    host_bps: int
-    name: str
-    owner: bytes
-
-    @property
-    def weights(self) -> Commitment:
-        return Commitment(BODY, self.weights_size, self.weights_root)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRecord:
-    batch: int
-    poster: bytes
-    header: Header
-    deadline: int
-    version: int
-    status: Status
-    convicted_of: int = 0  # a `protocol.court.Kind`, once slashed
-
-
-@dataclass(frozen=True, slots=True)
-class DemandRecord:
-    """An open demand for a leaf: who asked, and when who is silent can be convicted."""
-
-    by: bytes
-    until: int
+ORACLE, DATANETS, FEATURES = "AttributionOracle", "DatanetRegistry", "FeatureRegistry"
 
 
 @dataclass
@@ -120,6 +69,15 @@ class Ledger:
     last_post: int = 0  # time of the newest batch
     # Open ones, by (contract, subject, tree, index); they end with an answer or their subject.
     demands: dict[tuple[str, int, int, int], DemandRecord] = field(default_factory=dict)
+    # Who has something to claim from a contract, and since when.
+    credits: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    feature_sets: dict[int, FeatureSetRecord] = field(default_factory=dict)
+    seed_blocks: dict[bytes, int] = field(default_factory=dict)  # whose hash makes the seed
+    seeds: dict[bytes, bytes] = field(default_factory=dict)  # by adapter
+    # When a document was taken down, by (datanet, shard, document).
+    takedowns: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    # Wei behind each validator who objects, by (contract, subject).
+    objections: dict[tuple[str, int], dict[bytes, int]] = field(default_factory=dict)
 
     def by_role(self, role: RoleBit) -> Iterator[NodeRecord]:
         return (node for node in self.nodes.values() if node.roles & role)
@@ -136,12 +94,51 @@ class Ledger:
     def adapter_named(self, name: str) -> AdapterRecord | None:
         return next((a for a in self.adapters.values() if a.name == name), None)
 
+    def pending_batches(self) -> list[BatchRecord]:
+        """Oldest first; each stands on the one before it."""
+        found = list[BatchRecord]()
+        for batch in reversed(self.batches.values()):  # those before a final one are decided
+            if batch.status is Status.FINAL:
+                break
+            if batch.status is Status.PENDING:
+                found.append(batch)
+        return found[::-1]
+
     def pending_batch(self) -> BatchRecord | None:
-        return next((b for b in self.batches.values() if b.status is Status.PENDING), None)
+        """The oldest one."""
+        return next(iter(self.pending_batches()), None)
+
+    def newest_live_batch(self) -> BatchRecord | None:
+        """What the next batch stands on."""
+        return next((b for b in reversed(self.batches.values()) if b.status in LIVE), None)
 
     def last_final_batch(self) -> BatchRecord | None:
-        final = [b for b in self.batches.values() if b.status is Status.FINAL]
-        return final[-1] if final else None
+        found = (b for b in reversed(self.batches.values()) if b.status is Status.FINAL)
+        return next(found, None)
+
+    def ancestors(self, batch: int) -> list[BatchRecord]:
+        """The live batches below that number, oldest first."""
+        return [b for b in self.batches.values() if b.batch < batch and b.status in LIVE]
+
+    def feature_set(self, adapter: bytes) -> FeatureSetRecord | None:
+        """The one that pends or is final."""
+        rows = (row for row in reversed(self.feature_sets.values()) if row.adapter == adapter)
+        return next((row for row in rows if row.status in LIVE), None)
+
+    def features_in_force(self, adapter: bytes, as_of: int) -> FeatureSetRecord | None:
+        row = self.feature_set(adapter)
+        return row if row is not None and 0 < row.finalized_at <= as_of else None
+
+    def down(self, datanet: int, as_of: int) -> dict[int, frozenset[int]]:
+        """The documents of a Datanet that were taken down by then, by shard."""
+        found = dict[int, set[int]]()
+        for (where, shard, document), at in self.takedowns.items():
+            if where == datanet and at <= as_of:
+                found.setdefault(shard, set()).add(document)
+        return {shard: frozenset(documents) for shard, documents in found.items()}
+
+    def objected(self, contract: str, subject: int, validator: bytes) -> bool:
+        return validator in self.objections.get((contract, subject), {})
 
     @property
     def current_version(self) -> int:
@@ -167,7 +164,7 @@ class Ledger:
     def _shard(self, event: Any, status: Status) -> None:
         rows = self.shards[event.datanet]
         rows[event.index] = replace(rows[event.index], status=status)
-        self._close("DatanetRegistry", rows[event.index].publication)
+        self._close(DATANETS, rows[event.index].publication)
 
     def _published(self, event: e.ShardPublished) -> None:
         shard = Shard(event.text_root, event.document_root, event.text_size, event.document_count)
@@ -185,8 +182,9 @@ class Ledger:
         rows[event.index :] = [row]  # the places of slashed and voided shards are given again
 
     def _node(self, event: e.NodeRegistered | e.NodeUpdated) -> None:
-        roles = RoleBit(event.roles)
-        record = NodeRecord(event.operator, roles, event.peer_id, event.endpoint)
+        roles, known = RoleBit(event.roles), self.nodes.get(event.operator)
+        since = self.time if known is None or roles & ~known.roles else known.since
+        record = NodeRecord(event.operator, roles, event.peer_id, event.endpoint, since)
         self.nodes[event.operator] = record
 
     def _without_roles(self, event: e.NodeLeft | e.NodeSlashed) -> None:
@@ -224,23 +222,96 @@ class Ledger:
         self.stakes[operator] = self.stakes.get(operator, 0) + amount
 
     def _posted(self, event: e.BatchPosted) -> None:
+        parent = self.newest_live_batch()
         record = BatchRecord(
-            event.id, event.poster, event.header, event.deadline, event.version, Status.PENDING
+            event.id,
+            event.poster,
+            event.header,
+            event.deadline,
+            event.version,
+            Status.PENDING,
+            posted_at=self.time,
+            parent=parent.batch if parent else 0,
+            allocated=(parent.allocated if parent else self.allocated) + event.header.total,
         )
         self.batches[event.id], self.last_post = record, self.time
 
+    def _batch_data(self, event: e.BatchData) -> None:
+        row = self.batches[event.id]
+        self.batches[event.id] = replace(row, commitment=event.commitment)
+
     def _batch_slashed(self, event: e.BatchSlashed) -> None:
+        self._convicted(ORACLE, event.id, event.kind)
         row = self.batches[event.id]
         self.batches[event.id] = replace(row, status=Status.SLASHED, convicted_of=event.kind)
-        self._close("AttributionOracle", event.id)
+        self._close(ORACLE, event.id)
 
     def _batch_final(self, event: e.BatchFinalized) -> None:
-        self._set_batch_status(event.id, Status.FINAL)
+        self._end_batch(event.id, Status.FINAL)
         self.allocated = event.allocated
 
-    def _set_batch_status(self, batch: int, status: Status) -> None:
+    def _end_batch(self, batch: int, status: Status) -> None:
         self.batches[batch] = replace(self.batches[batch], status=status)
-        self._close("AttributionOracle", batch)
+        self._close(ORACLE, batch)
+
+    def _published_features(self, event: e.FeaturesPublished) -> None:
+        size = event.example_count * FEATURE_LEAF
+        try:
+            features = Commitment(FEATURE, size, event.features_root)
+            basis = Commitment(BODY, event.basis_size, event.basis_root)
+        except Malformed:  # larger than anything that can be fetched: nobody will ever see it
+            features = Commitment(FEATURE, 0, event.features_root)
+            basis = Commitment(BODY, 0, event.basis_root)
+        self.feature_sets[event.id] = FeatureSetRecord(
+            event.id,
+            event.adapter,
+            event.poster,
+            features,
+            event.example_count,
+            basis,
+            event.seed,
+            event.deadline,
+            self.current_version,
+            Status.PENDING,
+            posted_at=self.time,
+        )
+
+    def _features_final(self, event: e.FeaturesFinalized) -> None:
+        row = self._end_features(event.id, Status.FINAL)
+        self.feature_sets[event.id] = replace(row, finalized_at=event.finalized_at)
+
+    def _features_slashed(self, event: e.FeaturesSlashed) -> None:
+        self._convicted(FEATURES, event.id, event.kind)
+        row = self._end_features(event.id, Status.SLASHED)
+        self.feature_sets[event.id] = replace(row, convicted_of=event.kind)
+
+    def _features_void(self, event: e.FeaturesVoided) -> None:
+        self._end_features(event.id, Status.VOID)
+
+    def _end_features(self, number: int, status: Status) -> FeatureSetRecord:
+        row = replace(self.feature_sets[number], status=status)
+        self.feature_sets[number] = row
+        self._close(FEATURES, number)
+        return row
+
+    def _taken_down(self, event: e.DocumentTakenDown) -> None:
+        self.takedowns.setdefault((event.datanet, event.shard, event.document), event.at)
+
+    def _objected(self, event: e.Objected) -> None:
+        self.objections.setdefault((event.contract, event.id), {})[event.validator] = event.weight
+
+    def _credit(self, contract: str, owner: bytes) -> None:
+        self.credits.setdefault((contract, owner), self.time)
+
+    def _paid_out(self, event: e.CreditClaimed) -> None:
+        self.credits.pop((event.contract, event.owner), None)
+
+    def _convicted(self, contract: str, subject: int, kind: int) -> None:
+        """Who asked for a leaf in vain gets his bond back; whose demand it was is not said."""
+        if kind == Kind.WITHHELD:
+            for key, demand in self.demands.items():
+                if key[:2] == (contract, subject) and demand.until <= self.time:
+                    self._credit(contract, demand.by)
 
     def _demanded(self, event: e.OpeningDemanded) -> None:
         key = event.contract, event.subject, event.tree, event.index
@@ -248,6 +319,16 @@ class Ledger:
 
     def _settled(self, event: e.OpeningAnswered | e.DemandRefunded) -> None:
         self.demands.pop((event.contract, event.subject, event.tree, event.index), None)
+        self._credit(event.contract, event.by)
+
+    def _slashed(self, event: e.Slashed) -> None:
+        if event.reward:
+            self._credit("StakeVault", event.challenger)
+
+    def _claimed(self, event: e.Claimed) -> None:
+        self.claimed[event.id] = event.cumulative
+        if event.credited:
+            self._credit("RewardPool", event.payout)
 
     def _close(self, contract: str, subject: int) -> None:
         """Nothing is demanded any more of a subject that is decided."""
@@ -277,16 +358,28 @@ class Ledger:
         e.Withdrawn: _withdrawn,
         e.Redeemed: _redeemed,
         e.Funded: lambda self, event: setattr(self, "funded", event.funded),
-        e.Claimed: lambda self, event: self.claimed.update({event.id: event.cumulative}),
+        e.Claimed: _claimed,
+        e.CreditClaimed: _paid_out,
         e.Staked: _staked,
         e.UnbondStarted: lambda self, event: self._stake(event.operator, -event.amount),
         e.Locked: lambda self, event: self._stake(event.operator, -event.amount),
         e.Unlocked: lambda self, event: self._stake(event.operator, event.amount),
         e.BatchPosted: _posted,
+        e.Slashed: _slashed,
+        e.BatchData: _batch_data,
         e.BatchSlashed: _batch_slashed,
+        e.BatchVoided: lambda self, event: self._end_batch(event.id, Status.VOID),
         e.BatchFinalized: _batch_final,
         e.OpeningDemanded: _demanded,
         e.OpeningAnswered: _settled,
         e.DemandRefunded: _settled,
+        e.SeedRequested: lambda self, event: self.seed_blocks.update({event.adapter: event.block}),
+        e.SeedDrawn: lambda self, event: self.seeds.update({event.adapter: event.seed}),
+        e.FeaturesPublished: _published_features,
+        e.FeaturesFinalized: _features_final,
+        e.FeaturesSlashed: _features_slashed,
+        e.FeaturesVoided: _features_void,
+        e.DocumentTakenDown: _taken_down,
+        e.Objected: _objected,
         e.ParametersProposed: _proposed,
     }

@@ -91,4 +91,34 @@ class Verdict:
         return cls(batch, root, Finding(finding))
 
 
-KINDS: tuple[type[PaidAnswer] | type[Verdict], ...] = (PaidAnswer, Verdict)
+@dataclass(frozen=True, slots=True)
+class FeatureVerdict:
+    """A validator says what it found when it recomputed a feature set.
+
+    verdict = set[8] ++ features root[32] ++ finding[1]
+    """
+
+    TOPIC: ClassVar[str] = "feature-verdicts"
+
+    id: int
+    features_root: bytes
+    finding: Finding
+
+    def __post_init__(self) -> None:
+        require_uint(self.id, 64, "feature set")
+        require(len(self.features_root) == 32, "a root has 32 bytes")
+
+    def encode(self) -> bytes:
+        return uint(self.id, 8) + self.features_root + uint(self.finding, 1)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        same = Verdict.decode(data)  # the same layout over another topic
+        return cls(same.batch, same.answers_root, same.finding)
+
+
+KINDS: tuple[type[PaidAnswer] | type[Verdict] | type[FeatureVerdict], ...] = (
+    PaidAnswer,
+    Verdict,
+    FeatureVerdict,
+)
