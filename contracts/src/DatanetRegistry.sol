@@ -306,6 +306,16 @@ contract DatanetRegistry is EIP712, Demands {
         return _shards[datanet][index];
     }
 
+    /// Of a shard what a refutation reads, for less gas.
+    function contentOf(uint32 datanet, uint32 index)
+        external
+        view
+        returns (bytes32 textRoot, uint64 textSize, bytes32 documentRoot, uint32 documentCount)
+    {
+        Shard storage shard = _shards[datanet][index];
+        return (shard.textRoot, shard.textSize, shard.documentRoot, shard.documentCount);
+    }
+
     function placeOf(uint256 publication) external view returns (Place memory) {
         return _places[publication];
     }
