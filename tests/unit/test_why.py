@@ -35,7 +35,7 @@ FEE = 7 * OPEN + 1_234_567
 DIGEST = bytes(range(32))
 STANDING = Standing("pending", "batch 3 pends", 3, 0, b"\x01" * 20, None, 99, 9)
 OUTPUT = (
-    b"He said: Pack my box with five dozen liquor jugs. And so it was, "
+    b"He said: Pack my box with five dozen liquor jugs: and so it was, "
     b"Sphinx of black quartz, judge my vow; and more words of nobody \xe2\x80\x94 here."
 )
 PROMPT = b"Quote this: Sphinx of black quartz, judge my vow; and I ask"
