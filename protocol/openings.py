@@ -25,6 +25,7 @@ from protocol.sumtree import (
     TOTAL_DEPTH,
     Node,
     entry_leaf,
+    fold,
     opens,
     parent,
     total_leaf,
@@ -192,6 +193,12 @@ class TotalOpening:
         node = total_leaf(self.value)
         require(opens(root, node, contributor, self.proof, TOTAL_DEPTH), "a total not committed")
 
+    def stated(self, header: Header, contributor: int) -> int:
+        """The sum that the new totals' root commits to; `Malformed` unless this is under it."""
+        root = fold(total_leaf(self.value), contributor, self.proof, TOTAL_DEPTH)
+        require(root.hash == header.totals_root, "a total not committed")
+        return root.sum
+
 
 @dataclass(frozen=True, slots=True)
 class SubtotalOpening:
@@ -201,11 +208,16 @@ class SubtotalOpening:
     right: Node
     proof: tuple[Node, ...]
 
-    def opened(self, header: Header, contributor: int) -> int:
-        node, root = parent(self.left, self.right), Node(header.entries_root, header.total)
-        depth = ENTRY_DEPTH - ENTRY_BITS
-        require(opens(root, node, contributor, self.proof, depth), "a subtotal not committed")
-        return node.sum
+    @property
+    def value(self) -> int:
+        return self.left.sum + self.right.sum
+
+    def stated(self, header: Header, contributor: int) -> int:
+        """The sum that the entries' root commits to; `Malformed` unless this is under it."""
+        node = parent(self.left, self.right)
+        root = fold(node, contributor, self.proof, ENTRY_DEPTH - ENTRY_BITS)
+        require(root.hash == header.entries_root, "a subtotal not committed")
+        return root.sum
 
 
 NO_TEXT = TextOpening()

@@ -23,7 +23,7 @@ from protocol.openings import (
 )
 from protocol.parameters import BPS, HOLDERS_MAX, Parameters
 from protocol.refutation import Refutation, open_claim
-from protocol.sumtree import ENTRY_BITS, ID_BITS, SUM_MAX, Node, entry_position
+from protocol.sumtree import ENTRY_BITS, ID_BITS, SUM_MAX, entry_position
 from protocol.words import AnswerWords, ClaimWords, ReceiptWords
 
 
@@ -236,7 +236,11 @@ class Numbering(Refutation):
 
 @dataclass(frozen=True, slots=True)
 class Transition(Refutation):
-    """A contributor's new total is not the old one plus the batch."""
+    """A contributor's new total is not the old one plus the batch; or the trees' sums are not.
+
+    Entries and new totals are opened by hash alone: under a root of another sum than the batch
+    announces nothing could be opened otherwise, and nobody could ever claim a reward again.
+    """
 
     KIND: ClassVar[Kind] = Kind.ARITHMETIC
     contract: ClassVar[str] = "SumRefutations"
@@ -250,9 +254,11 @@ class Transition(Refutation):
     def proves(self, header: Header, context: Context) -> bool:
         before = context.old_totals
         self.old.opened(before, self.contributor)
-        added = self.subtotal.opened(header, self.contributor)
-        self.new.opened(Node(header.totals_root, before.sum + header.total), self.contributor)
-        return self.old.value + added != self.new.value
+        added = self.subtotal.stated(header, self.contributor)
+        total = self.new.stated(header, self.contributor)
+        if (added, total) != (header.total, before.sum + header.total):
+            return True
+        return self.old.value + self.subtotal.value != self.new.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from eth_hash.auto import keccak
 
 from protocol.codec import require, uint
+from protocol.errors import Malformed
 from protocol.merkle import ENTRY, TOTAL
 
 ID_BITS, ENTRY_BITS = 24, 20  # contributors at most; entries of one contributor in one batch
@@ -86,14 +87,18 @@ def entry_position(contributor: int, number: int) -> int:
     return contributor << ENTRY_BITS | number
 
 
+def fold(node: Node, at: int, siblings: Sequence[Node], depth: int) -> Node:
+    """The root above number `at` of the row `depth` below it; `Malformed` if there can be none."""
+    require(len(siblings) == depth and at >> depth == 0, "a proof of the wrong length")
+    for sibling in siblings:
+        node = parent(sibling, node) if at & 1 else parent(node, sibling)
+        at >>= 1
+    return node
+
+
 def opens(root: Node, node: Node, at: int, siblings: Sequence[Node], depth: int) -> bool:
     """Whether `node` is number `at` of the row `depth` below `root`."""
-    if len(siblings) != depth or at >> depth:
+    try:
+        return fold(node, at, siblings, depth) == root
+    except Malformed:
         return False
-    for sibling in siblings:
-        left, right = (sibling, node) if at & 1 else (node, sibling)
-        if left.sum + right.sum > SUM_MAX:
-            return False
-        node = parent(left, right)
-        at >>= 1
-    return node == root

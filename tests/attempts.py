@@ -245,17 +245,13 @@ def attempts(draw: st.DrawFn, case: Case, world: World) -> Refutation:
 
 def _damaged(draw: st.DrawFn, refutation: Refutation) -> Refutation:
     """One proof of one opening cut or turned over."""
-    names = [
-        (name, proof)
-        for name in type(refutation).__dataclass_fields__
-        for proof in ("proof", "proof0", "proof1")
-        if getattr(getattr(refutation, name), proof, ())
-    ]
+    names = type(refutation).__dataclass_fields__
+    names = [name for name in names if getattr(getattr(refutation, name), "proof", ())]
     if not names:
         return refutation
-    name, proof = draw(st.sampled_from(names))
+    name = draw(st.sampled_from(names))
     opening: Any = getattr(refutation, name)
-    way = getattr(opening, proof)
+    way = opening.proof
     bad = way[:-1] if draw(st.booleans()) else tuple(reversed(way))
-    changed: dict[str, Any] = {name: replace(opening, **{proof: bad})}
+    changed: dict[str, Any] = {name: replace(opening, proof=bad)}
     return replace(refutation, **changed)
