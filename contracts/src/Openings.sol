@@ -80,17 +80,17 @@ library Openings {
         }
     }
 
-    /// Wei of one contributor in the batch.
+    /// Wei of one contributor in the batch; and what all entries add up to by this path, which a liar's need not be `h.total`.
     function subtotal(Header memory h, uint256 contributor, SubtotalOpening calldata o)
         internal
         pure
-        returns (uint128 sum)
+        returns (uint128 sum, uint128 all)
     {
         bytes32 hash = SumMerkle.node(o.left.hash, o.right.hash, o.left.sum, o.right.sum);
         sum = o.left.sum + o.right.sum;
-        if (!SumMerkle.opensNode(h.entriesRoot, h.total, ENTRY_DEPTH - ENTRY_BITS, hash, sum, contributor, o.proof)) {
-            revert BadSubtotalOpening(contributor);
-        }
+        bool opened;
+        (opened, all) = SumMerkle.sumAlong(h.entriesRoot, ENTRY_DEPTH - ENTRY_BITS, hash, sum, contributor, o.proof);
+        if (!opened) revert BadSubtotalOpening(contributor);
     }
 
     /// Cumulative wei of one contributor under a root. Before the first batch the root is 0 and nobody has anything.
@@ -98,6 +98,14 @@ library Openings {
         bool opened = root == bytes32(0)
             ? o.value == 0 && sum == 0
             : SumMerkle.opens(root, sum, ID_BITS, o.value, contributor, o.proof);
+        if (!opened) revert BadTotalOpening(contributor);
+    }
+
+    /// What all contributors have by the path of one: a liar's root need not add up to what he announced.
+    function totalsAlong(bytes32 root, uint256 contributor, TotalOpening calldata o) internal pure returns (uint128 all) {
+        bytes32 leaf = SumMerkle.totalLeaf(o.value);
+        bool opened;
+        (opened, all) = SumMerkle.sumAlong(root, ID_BITS, leaf, o.value, contributor, o.proof);
         if (!opened) revert BadTotalOpening(contributor);
     }
 }

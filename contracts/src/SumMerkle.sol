@@ -41,6 +41,19 @@ library SumMerkle {
         return (hash, sum);
     }
 
+    /// The sum that a root's tree has along the path of node number `index` of the row `depth` below it: what an honest
+    /// root announces. `opened` is false for a node that is not there.
+    function sumAlong(bytes32 root, uint256 depth, bytes32 hash, uint128 sum, uint256 index, Sibling[] calldata proof)
+        internal
+        pure
+        returns (bool opened, uint128 all)
+    {
+        if (proof.length != depth || index >> depth != 0) return (false, 0);
+        bytes32 top;
+        (top, all) = fold(hash, sum, index, proof);
+        opened = top == root;
+    }
+
     /// Whether a node is number `index` of the row `depth` below the root.
     function opensNode(
         bytes32 root,
@@ -51,9 +64,8 @@ library SumMerkle {
         uint256 index,
         Sibling[] calldata proof
     ) internal pure returns (bool) {
-        if (proof.length != depth || index >> depth != 0) return false;
-        (bytes32 top, uint128 all) = fold(hash, sum, index, proof);
-        return top == root && all == total;
+        (bool opened, uint128 all) = sumAlong(root, depth, hash, sum, index, proof);
+        return opened && all == total;
     }
 
     /// Whether contributor `index` has `value` in a TOTAL tree.

@@ -189,7 +189,8 @@ contract SumRefutations {
         _convict(id, neighbours && (!first.present || _key(first.entry) >= _key(second.entry)), Kind.ARITHMETIC);
     }
 
-    /// A contributor's new total is not the old one plus the batch.
+    /// A contributor's new total is not the old one plus the batch; or the entries or the totals do not add up to what the
+    /// header announces: then no leaf of theirs could ever be opened for a payment.
     function refuteTransition(
         uint256 id,
         uint32 contributor,
@@ -200,9 +201,10 @@ contract SumRefutations {
         Header memory h = ORACLE.headerOf(id);
         (bytes32 oldRoot, uint128 oldTotal) = ORACLE.totalsBefore(id);
         Openings.total(oldRoot, oldTotal, contributor, old);
-        uint256 sum = uint256(old.value) + Openings.subtotal(h, contributor, subtotal);
-        Openings.total(h.totalsRoot, oldTotal + h.total, contributor, next);
-        _convict(id, sum != next.value, Kind.ARITHMETIC);
+        (uint128 sum, uint128 all) = Openings.subtotal(h, contributor, subtotal);
+        bool lies = all != h.total || Openings.totalsAlong(h.totalsRoot, contributor, next) != uint256(oldTotal) + h.total
+            || uint256(old.value) + sum != next.value;
+        _convict(id, lies, Kind.ARITHMETIC);
     }
 
     /// Answers out of order, or the chain of their claims or of their influences broken: at the first or last answer, or

@@ -12,18 +12,18 @@ import {
     ENTRY_DEPTH,
     EntryOpening,
     Header,
+    InfluenceOpening,
     NONE,
+    Status,
     SubtotalOpening,
     TotalOpening
 } from "../src/Batches.sol";
 import {DatanetRegistry} from "../src/DatanetRegistry.sol";
 import {InferenceEscrow} from "../src/InferenceEscrow.sol";
 import {IReceipts} from "../src/interfaces/IReceipts.sol";
-import {ICorpora} from "../src/interfaces/ICorpora.sol";
 import {Merkle} from "../src/Merkle.sol";
 import {Receipt} from "../src/Receipts.sol";
 import {RewardPool} from "../src/RewardPool.sol";
-import {SpanRefutations} from "../src/SpanRefutations.sol";
 import {StakeVault} from "../src/StakeVault.sol";
 import {SumMerkle} from "../src/SumMerkle.sol";
 import {SumRefutations} from "../src/SumRefutations.sol";
@@ -38,7 +38,6 @@ abstract contract Court is Deploy {
     address constant CHALLENGER = address(0xBBB2);
     uint128 constant FEE = 100 ether; // of the one answer
     AttributionOracle oracle;
-    SpanRefutations spans;
     SumRefutations sums;
     DatanetRegistry registry;
     address host;
@@ -47,8 +46,7 @@ abstract contract Court is Deploy {
     function convene() internal {
         deploy(new TenFinalShards());
         registry = new DatanetRegistry(parameters, vault, pool);
-        oracle = new AttributionOracle(address(authority), parameters, vault, pool);
-        spans = new SpanRefutations(oracle, ICorpora(address(models)), registry);
+        oracle = new AttributionOracle(address(authority), parameters, vault, pool, nodes);
         sums = new SumRefutations(oracle, IReceipts(address(escrow)));
         authority.grantRole(MODULE, address(oracle), 0);
         authority.grantRole(MODULE, address(registry), 0);
@@ -56,7 +54,6 @@ abstract contract Court is Deploy {
         bytes4[] memory convict = new bytes4[](1);
         convict[0] = AttributionOracle.convict.selector;
         authority.setTargetFunctionRole(address(oracle), convict, 4);
-        authority.grantRole(4, address(spans), 0);
         authority.grantRole(4, address(sums), 0);
 
         vm.deal(POSTER, 100_000 ether);
@@ -100,7 +97,7 @@ abstract contract Court is Deploy {
     {
         uint128 value = share(a.receipt.amount) + lie.remainder;
         h.answersRoot = keccak256(abi.encodePacked(uint8(0), Merkle.ANSWER, abi.encode(a)));
-        h.claimsRoot = keccak256(hex"02");
+        (h.claimsRoot, h.influencesRoot) = (keccak256(hex"02"), keccak256(hex"02"));
         (h.entriesRoot, h.total) = entries(value);
         uint128[8] memory next = afterwards(before, value, lie.stolen);
         (h.totalsRoot,) = rootOf(next);
@@ -127,13 +124,22 @@ abstract contract Court is Deploy {
 
     /// The entry tree with the one remainder at (treasury, 0), or empty for a value of 0.
     function entries(uint128 value) internal pure returns (bytes32 hash, uint128) {
-        hash = value == 0 ? SumMerkle.ABSENT : SumMerkle.entryLeaf(0, NONE, 0, value);
+        return entriesOf(Entry(0, NONE, 0, value));
+    }
+
+    function leafOf(Entry memory e) internal pure returns (bytes32) {
+        return e.value == 0 ? SumMerkle.ABSENT : SumMerkle.entryLeaf(e.answer, e.claim, e.slot, e.value);
+    }
+
+    /// The entry tree with that one at (treasury, 0).
+    function entriesOf(Entry memory e) internal pure returns (bytes32 hash, uint128) {
+        hash = leafOf(e);
         bytes32 empty = SumMerkle.ABSENT;
         for (uint256 i = 0; i < ENTRY_DEPTH; ++i) {
-            hash = SumMerkle.node(hash, empty, value, 0);
+            hash = SumMerkle.node(hash, empty, e.value, 0);
             empty = SumMerkle.node(empty, empty, 0, 0);
         }
-        return (hash, value);
+        return (hash, e.value);
     }
 
     function entryOpening(uint128 value, uint64 index) internal pure returns (EntryOpening memory o) {
@@ -174,13 +180,28 @@ abstract contract Court is Deploy {
         o.index = NONE;
     }
 
+    function noInfluence() internal pure returns (InfluenceOpening memory o) {
+        o.index = NONE;
+    }
+
     function noAnswer() internal pure returns (AnswerOpening memory o) {
         o.index = NONE;
     }
 
+    /// Posts it as what it is: composed now for the next number, on the newest batch.
     function post(Header memory h) internal returns (uint256) {
-        (uint256 next, uint32 version) = (oracle.batchCount() + 1, parameters.current());
+        (uint256 next, uint32 version) = (uint256(oracle.batchCount()) + 1, parameters.current());
+        h.asOf = uint64(block.timestamp);
+        bytes32 parent = newestRoot();
         vm.prank(POSTER);
-        return oracle.post(next, version, h);
+        return oracle.post(next, version, parent, h, "");
+    }
+
+    function newestRoot() internal view returns (bytes32) {
+        return oracle.newest() == 0 ? bytes32(0) : oracle.batchOf(oracle.newest()).header.totalsRoot;
+    }
+
+    function statusOf(uint256 id) internal view returns (Status) {
+        return oracle.batchOf(id).status;
     }
 }

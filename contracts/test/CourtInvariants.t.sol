@@ -6,86 +6,156 @@ import {Demands} from "../src/Demands.sol";
 import {Merkle} from "../src/Merkle.sol";
 import {Court} from "./Court.t.sol";
 
-/// Random posters, honest and not, demanders and challengers. Counts what must never happen: `framed` (an honest batch
-/// was convicted), `escaped` (a lie could not be), `stuck` (what is due could not be done), `replayed` (twice worked).
+/// Random posters, honest and not, of chains of batches; demanders, challengers, objectors. Counts what must never
+/// happen: `framed` (an honest batch was convicted), `escaped` (a lie could not be), `stuck` (what is due could not be
+/// done), `replayed` (what is not due was).
 contract CourtHandler is Court {
+    struct Told {
+        Answer answer;
+        uint128 value; // of its entry
+        uint128 excess; // 0: it is honest
+        uint128[8] next; // totals after it
+        uint256 bond;
+    }
+
+    uint256 constant STAKE = 100_000 ether; // of the poster
     uint128[8] cumulative; // under the pool's root
-    uint128[8] next; // under the pending batch
-    Answer answer; // of the pending batch
-    uint128 value; // of its entry
-    uint128 public excess; // 0: it is honest
     uint128 paid; // vouchers spent by final batches
-    uint64[] demandedAt; // body leaf 0 or answer leaf 0 of the pending batch
+    uint256[] live; // the batches that pend, in order
+    mapping(uint256 id => Told) told;
+    mapping(uint256 id => Status) fate; // of those that pend no more
+    uint256 finalId;
+    uint256 slashed; // wei, of the poster's
     uint256 public framed;
     uint256 public escaped;
     uint256 public stuck;
     uint256 public replayed;
+    mapping(bytes32 => uint256) public calls;
 
     constructor() {
         vm.deal(address(this), 1e6 ether); // the fees of the registrations
         convene();
         vm.deal(CHALLENGER, 1e6 ether);
+        for (uint160 i = 1; i <= 3; ++i) {
+            vm.deal(address(i), 100 ether);
+            vm.prank(address(i));
+            nodes.register{value: 100 ether}(2, abi.encode(i), "");
+        }
+        vm.warp(block.timestamp + 1);
     }
 
-    function pending() public view returns (uint256 id, Batch memory b) {
-        id = oracle.batchCount();
-        b = oracle.batchOf(id);
+    function newestTotals() internal view returns (uint128[8] memory) {
+        return live.length == 0 ? cumulative : told[live[live.length - 1]].next;
     }
 
-    function refutable() internal view returns (bool) {
-        (, Batch memory b) = pending();
-        return b.status == Status.Pending && block.timestamp < b.deadline;
+    function spent() internal view returns (uint128) {
+        return live.length == 0 ? paid : told[live[live.length - 1]].answer.receipt.cumulative;
+    }
+
+    function dueBond(uint256 total) internal view returns (uint256) {
+        uint256 least = live.length < 8 ? 100 ether : 100 ether << (live.length - 7);
+        return total > least ? total : least;
     }
 
     function postBatch(uint128 amount, uint128 lie) external {
-        (, Batch memory b) = pending();
-        if (b.status == Status.Pending || paid + 2 ether > 10_000 ether) return;
-        amount = uint128(bound(amount, 1 ether, 10_000 ether - paid));
-        Lie memory told;
-        told.remainder = lie % 2 == 0 ? 0 : uint128(bound(lie, 1, 1 ether));
-        Answer memory a = answerOf(amount, paid + amount, told);
-        Header memory h = headerOf(a, cumulative, told);
-        if (uint256(pool.allocated()) + h.total > pool.funded()) return;
+        if (spent() + 2 ether > 10_000 ether) return;
+        amount = uint128(bound(amount, 1 ether, lie % 4 == 3 ? 10_000 ether - spent() : 2 ether));
+        Told memory t;
+        t.excess = lie % 2 == 0 ? 0 : uint128(bound(lie, 1, 1 ether));
+        Lie memory why;
+        why.remainder = t.excess;
+        t.answer = answerOf(amount, spent() + amount, why);
+        Header memory h = headerOf(t.answer, newestTotals(), why);
+        (t.value, t.next) = (h.total, afterwards(newestTotals(), h.total, 0));
+        t.bond = dueBond(h.total);
+        uint256 sum;
+        for (uint256 i = 0; i < 8; ++i) sum += t.next[i];
         (uint128 free,,,) = vault.accounts(POSTER);
-        if (free < 10_000 ether) return;
-        post(h);
-        answer = a;
-        value = h.total;
-        excess = told.remainder;
-        next = afterwards(cumulative, h.total, 0);
-    }
-
-    function convict() external {
-        if (!refutable()) return;
-        (uint256 id,) = pending();
-        vm.prank(CHALLENGER);
-        try sums.refuteRemainder(id, opened(answer), noClaim(), entryOpening(value, 0)) {
-            if (excess == 0) framed++;
-            try sums.refuteRemainder(id, opened(answer), noClaim(), entryOpening(value, 0)) {
-                replayed++;
-            } catch {}
+        bool due = live.length < 16 && free >= t.bond && sum <= pool.funded();
+        (uint256 next, bytes32 parent) = (uint256(oracle.batchCount()) + 1, newestRoot());
+        h.asOf = uint64(block.timestamp);
+        vm.prank(POSTER);
+        try oracle.post(next, 1, parent, h, "") returns (uint256 id) {
+            if (!due) replayed++;
+            told[id] = t;
+            live.push(id);
+            calls["post"]++;
+            if (live.length > 2) calls["deep"]++;
         } catch {
-            if (excess != 0) escaped++;
+            if (due) stuck++;
         }
     }
 
-    function frame() external {
-        if (!refutable() || excess != 0) return;
-        (uint256 id,) = pending();
-        uint128[8] memory after_ = next;
-        try sums.refuteTransition(id, 0, totalOf(cumulative, 0), subtotalOf(value), totalOf(after_, 0)) {
+    function several(uint8 count, uint128 amount) external {
+        for (uint8 i = 0; i < count % 6; ++i) this.postBatch(amount, i == 1 ? amount : 0);
+    }
+
+    /// The batch at place `at` died, and took along those after it.
+    function died(uint256 at, Status how) internal {
+        while (live.length > at) {
+            uint256 id = live[live.length - 1];
+            fate[id] = live.length == at + 1 ? how : Status.Voided;
+            live.pop();
+            calls["died"]++;
+        }
+    }
+
+    function convict(uint256 which) external {
+        if (live.length == 0) return;
+        uint256 at = which % live.length;
+        uint256 id = live[at];
+        if (block.timestamp >= oracle.batchOf(id).deadline) return;
+        Told memory t = told[id];
+        vm.prank(CHALLENGER);
+        try sums.refuteRemainder(id, opened(t.answer), entryOpening(t.value, 0), noClaim(), noInfluence()) {
+            if (t.excess == 0) framed++;
+            slashed += t.bond;
+            died(at, Status.Slashed);
+            try sums.refuteRemainder(id, opened(t.answer), entryOpening(t.value, 0), noClaim(), noInfluence()) {
+                replayed++;
+            } catch {}
+        } catch {
+            if (t.excess != 0) escaped++;
+        }
+    }
+
+    function frame(uint256 which) external {
+        if (live.length == 0) return;
+        uint256 at = which % live.length;
+        Told memory t = told[live[at]];
+        uint128[8] memory old = at == 0 ? cumulative : told[live[at - 1]].next;
+        try sums.refuteTransition(live[at], 0, totalOf(old, 0), subtotalOf(t.value), totalOf(t.next, 0)) {
             framed++;
         } catch {}
+    }
+
+    function objectTo(uint256 which, uint160 who) external {
+        if (live.length == 0) return;
+        uint256 at = which % live.length;
+        uint256 id = live[at];
+        who = uint160(bound(who, 1, 4)); // the fourth is nobody
+        bool due = who < 4 && block.timestamp < oracle.batchOf(id).deadline && !oracle.hasObjected(id, address(who));
+        vm.prank(address(who));
+        try oracle.object(id) {
+            if (!due) replayed++;
+            if (oracle.objected(id) > 150 ether) {
+                died(at, Status.Voided);
+                calls["objected"]++;
+            }
+        } catch {
+            if (due) stuck++;
+        }
     }
 
     function tree(bool body) internal pure returns (uint8) {
         return body ? Merkle.BODY : Merkle.ANSWER;
     }
 
-    function demandLeaf(bool body) external {
-        (uint256 id, Batch memory b) = pending();
-        if (b.status != Status.Pending) return;
-        bool open = block.timestamp + 6 hours <= b.deadline && oracle.demandOf(id, tree(body), 0).by == address(0);
+    function demandLeaf(uint256 which, bool body) external {
+        if (live.length == 0) return;
+        uint256 id = live[which % live.length];
+        bool open = block.timestamp + 6 hours <= oracle.batchOf(id).deadline
+            && oracle.demandOf(id, tree(body), 0).by == address(0);
         vm.prank(CHALLENGER);
         try oracle.demand{value: 1 ether}(id, tree(body), 0) {
             if (!open) replayed++;
@@ -94,10 +164,10 @@ contract CourtHandler is Court {
         }
     }
 
-    function answerLeaf(bool body) external {
-        (uint256 id, Batch memory b) = pending();
-        bool open = b.status == Status.Pending && oracle.demandOf(id, tree(body), 0).until != 0;
-        bytes memory leaf = body ? bytes("body") : abi.encode(answer);
+    function answerLeaf(uint256 which, bool body) external {
+        uint256 id = bound(which, 0, oracle.batchCount());
+        bool open = statusOf(id) == Status.Pending && oracle.demandOf(id, tree(body), 0).until != 0;
+        bytes memory leaf = body ? bytes("body") : abi.encode(told[id].answer);
         vm.prank(POSTER);
         try oracle.answerDemand(id, tree(body), 0, leaf, new bytes32[](0)) {
             if (!open) replayed++;
@@ -106,12 +176,16 @@ contract CourtHandler is Court {
         }
     }
 
-    function claimLeaf(bool body) external {
-        (uint256 id, Batch memory b) = pending();
+    function claimLeaf(uint256 which, bool body) external {
+        if (live.length == 0) return;
+        uint256 at = which % live.length;
+        uint256 id = live[at];
         Demands.Demand memory d = oracle.demandOf(id, tree(body), 0);
-        bool due = b.status == Status.Pending && d.until != 0 && block.timestamp >= d.until;
+        bool due = d.until != 0 && block.timestamp >= d.until;
         try oracle.claimUnanswered(id, tree(body), 0) {
             if (!due) replayed++;
+            slashed += told[id].bond;
+            died(at, Status.Slashed);
         } catch {
             if (due) stuck++;
         }
@@ -120,7 +194,7 @@ contract CourtHandler is Court {
     function refundLeaf(bool body, uint256 which) external {
         uint256 id = bound(which, 0, oracle.batchCount());
         Demands.Demand memory d = oracle.demandOf(id, tree(body), 0);
-        bool due = oracle.batchOf(id).status == Status.Slashed && d.until != 0;
+        bool due = (fate[id] == Status.Slashed || fate[id] == Status.Voided) && d.until != 0;
         try oracle.refundDemand(id, tree(body), 0) {
             if (!due) replayed++;
         } catch {
@@ -139,17 +213,26 @@ contract CourtHandler is Court {
         }
     }
 
-    function settle() external {
-        (uint256 id, Batch memory b) = pending();
+    function settle(uint256 which) public {
+        if (live.length == 0) return;
+        uint256 at = which % live.length;
+        uint256 id = live[at];
         bool due =
-            b.status == Status.Pending && block.timestamp >= b.deadline && oracle.openDemands(id) == 0;
+            at == 0 && block.timestamp >= oracle.batchOf(id).deadline && oracle.openDemands(id) == 0;
         try oracle.finalize(id) {
             if (!due) replayed++;
-            cumulative = next;
-            paid = answer.receipt.cumulative;
+            (cumulative, paid, finalId) = (told[id].next, told[id].answer.receipt.cumulative, id);
+            fate[id] = Status.Final;
+            for (uint256 i = 1; i < live.length; ++i) live[i - 1] = live[i];
+            live.pop();
+            calls["final"]++;
         } catch {
             if (due) stuck++;
         }
+    }
+
+    function settleAll() external {
+        for (uint256 i = live.length; i != 0; --i) settle(0);
     }
 
     function pass(uint32 time) external {
@@ -174,13 +257,15 @@ contract CourtHandler is Court {
         return oracle.totalCredit();
     }
 
-    function locked() external view returns (uint256 amount) {
-        (, amount,,) = vault.accounts(POSTER);
-    }
-
-    function promised() external view returns (uint256) {
-        (, Batch memory b) = pending();
-        return b.status == Status.Pending ? b.bond : 0;
+    /// (locked, what the pending batches promise together; all the poster's stake, what it should be)
+    function bonds() external view returns (uint256 locked, uint256 sum, uint256 stake, uint256 left) {
+        uint256 free;
+        (free, locked,,) = vault.accounts(POSTER);
+        for (uint256 i = 0; i < live.length; ++i) {
+            sum += told[live[i]].bond;
+            require(oracle.batchOf(live[i]).bond == told[live[i]].bond, "another bond");
+        }
+        (stake, left) = (free + locked, STAKE - slashed);
     }
 
     function pooled() external view returns (bytes32 root, uint256 allocated, uint256 sum) {
@@ -188,8 +273,30 @@ contract CourtHandler is Court {
         for (uint256 i = 0; i < 8; ++i) sum += cumulative[i];
     }
 
+    /// What all pending batches together would allocate, and what there is.
+    function promised() external view returns (uint256 sum, uint256 funded) {
+        uint128[8] memory all = newestTotals();
+        for (uint256 i = 0; i < 8; ++i) sum += all[i];
+        funded = pool.funded();
+    }
+
     function expectedRoot() external view returns (bytes32 root) {
         (root,) = rootOf(cumulative);
+    }
+
+    /// The oracle's chain is the model's: links, roots, what is dead.
+    function chained() external view returns (bool) {
+        uint256 before = finalId;
+        for (uint256 i = 0; i < live.length; ++i) {
+            Batch memory b = oracle.batchOf(live[i]);
+            if (b.status != Status.Pending || b.parent != before) return false;
+            if (before != 0 && b.oldRoot != oracle.batchOf(before).header.totalsRoot) return false;
+            before = live[i];
+        }
+        for (uint256 id = 1; id <= oracle.batchCount(); ++id) {
+            if (fate[id] != Status.None && statusOf(id) != fate[id]) return false;
+        }
+        return oracle.newest() == before && oracle.newestFinal() == finalId && oracle.pendingCount() == live.length;
     }
 }
 
@@ -220,13 +327,21 @@ contract CourtInvariantsTest {
         require(handler.totalCredit() == handler.credits(), "credits");
     }
 
-    function invariant_theBondOfAPendingBatchIsLocked() public view {
-        require(handler.locked() == handler.promised(), "bond");
+    function invariant_theBondsOfPendingBatchesAreLockedAndNoOthers() public view {
+        (uint256 locked, uint256 promised, uint256 stake, uint256 left) = handler.bonds();
+        require(locked == promised, "locked");
+        require(stake == left, "only the guilty lose");
+    }
+
+    function invariant_theChainIsTheModels() public view {
+        require(handler.chained(), "chain");
     }
 
     function invariant_thePoolFollowsFinalBatches() public view {
         (bytes32 root, uint256 allocated, uint256 sum) = handler.pooled();
         require(allocated == sum, "allocated");
         require(root == bytes32(0) || root == handler.expectedRoot(), "root");
+        (uint256 promised, uint256 funded) = handler.promised();
+        require(promised <= funded, "promised");
     }
 }

@@ -68,12 +68,14 @@ abstract contract Deploy is T {
         (v.bondMin, v.bondBps, v.demandBond, v.datanetBond) = (100 ether, 10_000, 1 ether, 100 ether);
         (v.challengerBps, v.treasuryBps) = (3_000, 2_000);
         (v.modelFee, v.datanetFee) = (1 ether, 1 ether);
+        (v.influencesMax, v.influenceSigma, v.influenceBps, v.duplicateBps) = (16, 300, 10_000, 9_800);
     }
 
     function limits() internal pure returns (Parameters.Values memory low, Parameters.Values memory high) {
         (low.spanMin, low.spanMax, low.holdersMax) = (16, 64, 1);
         (low.window, low.response, low.unbonding, low.datanetWindow) = (1, 1, 2, 1);
         (low.bondMin, low.bondBps, low.datanetBond, low.demandBond) = (1, 1_000, 1, 1);
+        (low.influencesMax, low.influenceSigma, low.influenceBps, low.duplicateBps) = (1, 100, 0, 9_000);
         (high.spanMin, high.spanMax, high.holdersMax) = (256, 256, 4);
         high.spanWeights = [10_000, 10_000, 10_000, 10_000];
         (high.commonBps, high.platformBps, high.modelBps, high.stakersBps) = (10_000, 3_000, 5_000, 5_000);
@@ -81,6 +83,7 @@ abstract contract Deploy is T {
         (high.bondMin, high.bondBps, high.demandBond, high.datanetBond) = (1e6 ether, 50_000, 100 ether, 1e6 ether);
         (high.challengerBps, high.treasuryBps) = (5_000, 10_000);
         (high.modelFee, high.datanetFee) = (1e4 ether, 1e4 ether);
+        (high.influencesMax, high.influenceSigma, high.influenceBps, high.duplicateBps) = (64, 1_000, 10_000, 9_999);
     }
 
     function registerAdapter(bytes32 adapter, string memory name, uint16 hostBps) internal {

@@ -16,7 +16,7 @@ contract Trees {
         return Merkle.foldSha(hash, index, proof);
     }
 
-    function opens(bytes32 root, uint256 count, bytes memory payload, uint256 index, bytes32[] calldata proof)
+    function opens(bytes32 root, uint256 count, bytes calldata payload, uint256 index, bytes32[] calldata proof)
         external
         pure
         returns (bool)
