@@ -1,13 +1,17 @@
 """The world of `tests.courtroom` on a real chain: everybody registered, one batch already final."""
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from protocol import calls
 from protocol.batch import Body, Header, Text
 from protocol.datanet import domain as datanet_domain
 from protocol.datanet import shard_of
-from protocol.events import BatchFinalized, BatchPosted, BatchSlashed
+from protocol.events import BatchFinalized, BatchPosted, BatchSlashed, SeedDrawn
+from protocol.features import FeatureRow
+from protocol.merkle import FEATURE, byte_root
+from protocol.openings import DocumentOpening
 from protocol.parameters import OPEN
 from protocol.receipt import Voucher, domain
 from protocol.refute import Refutation
@@ -23,16 +27,22 @@ from tests.courtroom import (
     RULES,
     World,
     contributor_secret,
+    feature_rows,
     header_of,
     secret,
 )
 
 PROVER, VALIDATOR, CURATOR = (address_of(secret(n)) for n in ("prover", "validator", "curator"))
 ZERO = bytes(32)
+TAKEN_DOWN = [(0, 0), (1, 1)]  # (shard, document)
 
 
 class Courthouse:
-    """`chain` with the world's corpus final, its vouchers paid, and batch 1 final."""
+    """`chain` with the world's corpus final, its vouchers paid, and batch 1 final.
+
+    Then a feature set came into force, and later documents were taken down: `worlds` are those
+    of just before and just after each, of which `world` has the features and all documents.
+    """
 
     def __init__(self, kind: Any) -> None:
         self.chain = chain = kind(RULES)
@@ -49,12 +59,14 @@ class Courthouse:
         )
         self._pay()
         paid = [(Text(b"", PHRASES[n] + b" " + PHRASES[n + 1]), OPEN) for n in range(2)]
+        self.world = replace(self.world, as_of=chain.time - 1)
         case = self.world.case(1, self.world.body(self.world.answered(paid)))
         self.post(case.body)
         chain.warp(RULES.window)
         assert next(type(e) for e in self.send(calls.FinalizeBatch(1))) is BatchFinalized
-        self.world = self.world.after(case)
         self.paid = 2 * OPEN
+        self.worlds = self._worlds(self.world.after(case))
+        self.world = self.worlds[2]
 
     def send(self, call: Any, sender: bytes = PROVER) -> list[Any]:
         return list(self.chain.send(call, sender))
@@ -68,11 +80,12 @@ class Courthouse:
         """The call that posts it now."""
         read = self.chain.read
         count, version = read("AttributionOracle", "batchCount"), read("Parameters", "current")
-        return calls.PostBatch(count + 1, version, header)
+        return calls.PostBatch(count + 1, version, self.world.old_totals.hash, header)
 
-    def post(self, body: Body) -> int:
+    def post(self, body: Body, as_of: int | None = None) -> int:
         """The number of the batch."""
-        header = body.trees().header(body.encode())
+        time = self.world.as_of if as_of is None else as_of
+        header = body.trees().header(body.encode(), time)
         posted = [e for e in self.send(self.posting(header)) if isinstance(e, BatchPosted)]
         assert posted[0].header == header
         return posted[0].id
@@ -87,6 +100,34 @@ class Courthouse:
                     raise
                 return None
         return next(event for event in events if isinstance(event, BatchSlashed))
+
+    def _worlds(self, world: World) -> list[World]:
+        """Before a feature set is in force, with it, before documents are down, and with that."""
+        rows = feature_rows(world.bodies)
+        finalized = self._features(rows)
+        self.chain.warp(100)
+        for shard, number in TAKEN_DOWN:
+            held = world.texts.shards[shard]
+            proof = tuple(held.document_tree.siblings(number))
+            document = DocumentOpening(number, held.documents[number].encode(), proof)
+            self.send(calls.TakeDown(1, shard, document), CURATOR)
+        down = self.chain.time
+        self.chain.warp(100)
+        facts = {"rows": rows, "finalized_at": finalized}
+        facts["takedowns"] = dict.fromkeys(TAKEN_DOWN, down)
+        times = (finalized - 1, finalized, down - 1, down)
+        return [replace(world, as_of=time, **facts) for time in times]
+
+    def _features(self, rows: list[FeatureRow]) -> int:
+        """When the set came into force."""
+        self.send(calls.DrawSeed(ADAPTER), CURATOR)
+        self.chain.warp(100)
+        assert any(isinstance(e, SeedDrawn) for e in self.send(calls.DrawSeed(ADAPTER), CURATOR))
+        root = byte_root(FEATURE, b"".join(row.encode() for row in rows))
+        self.send(calls.PublishFeatures(ADAPTER, root, len(rows), ZERO, 1), CURATOR)
+        self.chain.warp(RULES.datanet_window)
+        self.send(calls.FinalizeFeatures(1), CURATOR)
+        return int(self.chain.time)
 
     def _publish(self) -> Any:
         from tests.courtroom import shards
