@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node import cli_bridge, cli_keys, exits
+from node import cli_bridge, cli_keys, cli_why, exits
 
 app = typer.Typer(
     name="openledger",
@@ -25,6 +25,7 @@ testnet_app = typer.Typer(
 app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_bridge.app, name="bridge")
 app.add_typer(testnet_app, name="testnet")
+app.command()(cli_why.why)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The settings file (TOML).")]
 Json = Annotated[bool, typer.Option("--json", help="Print data for programs.")]

@@ -16,10 +16,7 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our own
 
 def fetch(settings: Settings) -> dict[str, Any]:
     """The node's own report, as `/status` gives it."""
-    host, port = shapes.split_host_port(settings.http.listen)
-    if host in ("0.0.0.0", "::"):
-        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/status"
+    url = f"{url_of(settings)}/status"
     try:
         with DIRECT.open(url, timeout=TIMEOUT) as answer:
             report = json.loads(answer.read(ANSWER_BYTES_MAX))
@@ -34,6 +31,14 @@ def fetch(settings: Settings) -> dict[str, Any]:
     if not isinstance(report, dict):
         raise Occupied(f"what answers at {url} is not an OpenLedger node; set another http.listen")
     return report
+
+
+def url_of(settings: Settings) -> str:
+    """Where a node with these settings is asked from its own machine."""
+    host, port = shapes.split_host_port(settings.http.listen)
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def render(report: dict[str, Any]) -> str:

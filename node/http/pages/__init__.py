@@ -1,0 +1,1 @@
+"""Pages for people: each is one document without scripts, images, fonts or anything foreign."""
