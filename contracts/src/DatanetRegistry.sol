@@ -36,6 +36,13 @@ contract DatanetRegistry is EIP712, Demands {
         Status status;
     }
 
+    struct Content {
+        bytes32 textRoot;
+        bytes32 documentRoot;
+        uint64 textSize;
+        uint32 documentCount;
+    }
+
     struct Place {
         uint32 datanet;
         uint32 index;
@@ -307,13 +314,9 @@ contract DatanetRegistry is EIP712, Demands {
     }
 
     /// Of a shard what a refutation reads, for less gas.
-    function contentOf(uint32 datanet, uint32 index)
-        external
-        view
-        returns (bytes32 textRoot, uint64 textSize, bytes32 documentRoot, uint32 documentCount)
-    {
+    function contentOf(uint32 datanet, uint32 index) external view returns (Content memory) {
         Shard storage shard = _shards[datanet][index];
-        return (shard.textRoot, shard.textSize, shard.documentRoot, shard.documentCount);
+        return Content(shard.textRoot, shard.documentRoot, shard.textSize, shard.documentCount);
     }
 
     function placeOf(uint256 publication) external view returns (Place memory) {

@@ -53,7 +53,7 @@ contract InfluenceRefutations {
     /// then); or what it has is no feature.
     function refuteQuery(uint256 id, AnswerOpening calldata answer, bytes calldata query) external {
         Header memory h = ORACLE.headerOf(id);
-        Answer calldata a = Openings.answer(h, answer);
+        Answer memory a = Openings.answer(h, answer);
         (, uint32 count) = FEATURES.inForce(a.receipt.adapter, h.asOf);
         bool lies = (count == 0) != (a.query == 0);
         if (!lies) {
@@ -72,7 +72,7 @@ contract InfluenceRefutations {
         FeatureOpening calldata row,
         bytes calldata query
     ) external {
-        (Header memory h, Influence calldata i, Answer calldata a) = _open(id, influence, answer);
+        (Header memory h, Influence memory i, Answer memory a) = _open(id, influence, answer);
         (, uint32 count) = _features(h, a);
         bool lies = i.example >= count;
         if (!lies) {
@@ -93,7 +93,7 @@ contract InfluenceRefutations {
         bytes calldata query
     ) external {
         Header memory h = ORACLE.headerOf(id);
-        Answer calldata a = Openings.answer(h, answer);
+        Answer memory a = Openings.answer(h, answer);
         if (a.covered >= a.receipt.outputSize) revert NotFraud();
         uint256 rank = _rankOf(id, h, a, row, query);
         _convict(id, _between(id, h, a, previous, next, rank));
@@ -110,8 +110,8 @@ contract InfluenceRefutations {
         InfluenceOpening calldata previous
     ) external {
         Header memory h = ORACLE.headerOf(id);
-        Influence calldata i = Openings.influence(h, influence);
-        Answer calldata a = Openings.answer(h, answer);
+        Influence memory i = Openings.influence(h, influence);
+        Answer memory a = Openings.answer(h, answer);
         uint256 first = a.firstInfluence;
         bool inside = influence.index >= first && influence.index < first + a.influenceCount;
         bool lies;
@@ -119,7 +119,7 @@ contract InfluenceRefutations {
             lies = inside;
         } else {
             lies = !inside || i.contributor == 0 || i.contributor >> ID_BITS != 0 || i.entry >> ENTRY_BITS != 0;
-            if (!lies) lies = _chainWrong(id, h, a, influence, previous);
+            if (!lies) lies = _chainWrong(id, h, a, i, influence.index, previous);
         }
         _convict(id, lies);
     }
@@ -133,7 +133,7 @@ contract InfluenceRefutations {
         InfluenceOpening calldata lastInfluence
     ) external {
         Header memory h = ORACLE.headerOf(id);
-        Answer calldata a = Openings.answer(h, answer);
+        Answer memory a = Openings.answer(h, answer);
         uint256 count = a.influenceCount;
         bool lies = count > ORACLE.rulesOf(id).influencesMax
             || (count != 0 && (a.query == 0 || a.covered >= a.receipt.outputSize));
@@ -163,7 +163,7 @@ contract InfluenceRefutations {
         AnswerOpening calldata answer,
         EntryOpening calldata entry
     ) external {
-        (Header memory h, Influence calldata i, Answer calldata a) = _open(id, influence, answer);
+        (Header memory h, Influence memory i, Answer memory a) = _open(id, influence, answer);
         uint256 amount = _amount(i, a, ORACLE.rulesOf(id));
         bool lies;
         if (amount == 0) {
@@ -190,8 +190,8 @@ contract InfluenceRefutations {
         Entry calldata e = entry.entry;
         if (!entry.present || e.slot != INFLUENCE_SLOT || influence.index != e.claim) revert NotFraud();
         if (answer.index != e.answer) revert WrongAnswer(answer.index, e.answer);
-        Influence calldata i = Openings.influence(h, influence);
-        Answer calldata a = Openings.answer(h, answer);
+        Influence memory i = Openings.influence(h, influence);
+        Answer memory a = Openings.answer(h, answer);
         bool lies = i.answer != e.answer || (uint256(i.contributor) << ENTRY_BITS | i.entry) != entry.index
             || i.entry >> ENTRY_BITS != 0 || e.value != _amount(i, a, ORACLE.rulesOf(id));
         _convict(id, lies);
@@ -208,7 +208,7 @@ contract InfluenceRefutations {
     function _open(uint256 id, InfluenceOpening calldata influence, AnswerOpening calldata answer)
         internal
         view
-        returns (Header memory h, Influence calldata i, Answer calldata a)
+        returns (Header memory h, Influence memory i, Answer memory a)
     {
         h = ORACLE.headerOf(id);
         i = Openings.influence(h, influence);
@@ -216,12 +216,12 @@ contract InfluenceRefutations {
         a = Openings.answer(h, answer);
     }
 
-    function _features(Header memory h, Answer calldata a) internal view returns (bytes32 root, uint32 count) {
+    function _features(Header memory h, Answer memory a) internal view returns (bytes32 root, uint32 count) {
         (root, count) = FEATURES.inForce(a.receipt.adapter, h.asOf);
         if (count == 0) revert NoFeatures(a.receipt.adapter);
     }
 
-    function _example(Header memory h, Answer calldata a, FeatureOpening calldata row)
+    function _example(Header memory h, Answer memory a, FeatureOpening calldata row)
         internal
         view
         returns (FeatureRow memory, bytes calldata)
@@ -231,21 +231,21 @@ contract InfluenceRefutations {
     }
 
     /// Whether an example may be listed at all.
-    function _listable(Header memory h, Answer calldata a, FeatureRow memory r) internal view returns (bool) {
+    function _listable(Header memory h, Answer memory a, FeatureRow memory r) internal view returns (bool) {
         if (r.duplicateOf != NONE) return false;
         (uint32 datanet,) = CORPORA.corpusOf(a.receipt.adapter);
         return !TAKEDOWNS.isDown(datanet, r.shard, r.document, h.asOf);
     }
 
-    function _requireQuery(Answer calldata a, bytes calldata query) internal pure {
+    function _requireQuery(Answer memory a, bytes calldata query) internal pure {
         if (keccak256(query) != a.query) revert WrongQuery(keccak256(query), a.query);
     }
 
     function _scoreWrong(
         uint256 id,
         Header memory h,
-        Influence calldata i,
-        Answer calldata a,
+        Influence memory i,
+        Answer memory a,
         FeatureOpening calldata row,
         bytes calldata query
     ) internal view returns (bool) {
@@ -256,7 +256,7 @@ contract InfluenceRefutations {
     }
 
     /// What an example scores for an answer, and whether that stands out of the noise; reverts over another query.
-    function _score(uint256 id, Answer calldata a, bytes calldata phi, bytes calldata query)
+    function _score(uint256 id, Answer memory a, bytes calldata phi, bytes calldata query)
         internal
         view
         returns (bool credited, uint256)
@@ -272,7 +272,7 @@ contract InfluenceRefutations {
     function _rankOf(
         uint256 id,
         Header memory h,
-        Answer calldata a,
+        Answer memory a,
         FeatureOpening calldata row,
         bytes calldata query
     ) internal view returns (uint256) {
@@ -288,7 +288,7 @@ contract InfluenceRefutations {
         return (type(uint64).max - score) << 32 | example;
     }
 
-    function _rank(Influence calldata i) internal pure returns (uint256) {
+    function _rank(Influence memory i) internal pure returns (uint256) {
         return _rank(i.score, i.example);
     }
 
@@ -296,7 +296,7 @@ contract InfluenceRefutations {
     function _between(
         uint256 id,
         Header memory h,
-        Answer calldata a,
+        Answer memory a,
         InfluenceOpening calldata previous,
         InfluenceOpening calldata next,
         uint256 rank
@@ -317,18 +317,18 @@ contract InfluenceRefutations {
     function _chainWrong(
         uint256 id,
         Header memory h,
-        Answer calldata a,
-        InfluenceOpening calldata influence,
+        Answer memory a,
+        Influence memory i,
+        uint32 index,
         InfluenceOpening calldata previous
     ) internal view returns (bool) {
-        Influence calldata i = influence.influence;
         uint256 scores = i.score;
         uint256 paid = _amount(i, a, ORACLE.rulesOf(id));
-        if (influence.index == a.firstInfluence) {
+        if (index == a.firstInfluence) {
             if (previous.index != NONE) revert NotFraud();
         } else {
-            if (uint256(previous.index) + 1 != influence.index) revert NotFraud();
-            Influence calldata before = Openings.influence(h, previous);
+            if (uint256(previous.index) + 1 != index) revert NotFraud();
+            Influence memory before = Openings.influence(h, previous);
             if (_rank(before) >= _rank(i)) return true;
             scores += before.scoreSum;
             paid += before.paid;
@@ -338,7 +338,7 @@ contract InfluenceRefutations {
 
     /// Wei that an influence earns of what the answer's spans left uncovered, rounded down; 0 if they covered all.
     /// No overflow: a fee is below 2^128 wei, a size below 2^32, a score below 2^64, BPS below 2^14.
-    function _amount(Influence calldata i, Answer calldata a, Parameters.Values memory p)
+    function _amount(Influence memory i, Answer memory a, Parameters.Values memory p)
         internal
         pure
         returns (uint256)

@@ -5,21 +5,21 @@ import {AttributionOracle} from "./AttributionOracle.sol";
 import {
     Answer,
     AnswerOpening,
-    Batch,
     Claim,
     ClaimOpening,
     DocumentOpening,
     Header,
     Holder,
     Kind,
-    NONE
+    NONE,
+    SLOTS
 } from "./Batches.sol";
 import {DatanetRegistry} from "./DatanetRegistry.sol";
 import {Document, Documents} from "./Documents.sol";
 import {ICorpora} from "./interfaces/ICorpora.sol";
 import {Openings} from "./Openings.sol";
-import {Parameters} from "./Parameters.sol";
 import {Receipt} from "./Receipts.sol";
+import {Takedowns} from "./Takedowns.sol";
 import {Text, TextOpening} from "./Text.sol";
 
 /// What can be wrong with a span, against the texts: each function proves it by one or two windows of text and convicts
@@ -38,18 +38,21 @@ contract SpanRefutations {
     AttributionOracle public immutable ORACLE;
     ICorpora public immutable CORPORA;
     DatanetRegistry public immutable DATANETS;
+    Takedowns public immutable TAKEDOWNS;
 
     error NotFraud();
     error WrongAnswer(uint32 have, uint32 want);
     error OutsideCorpus(uint32 shard, uint32 shardCount);
 
-    constructor(AttributionOracle oracle, ICorpora corpora, DatanetRegistry datanets) {
+    constructor(AttributionOracle oracle, ICorpora corpora, DatanetRegistry datanets, Takedowns takedowns) {
         ORACLE = oracle;
         CORPORA = corpora;
         DATANETS = datanets;
+        TAKEDOWNS = takedowns;
     }
 
-    /// The corpus does not hold the span where holder `slot` is said to have it, or it is no span at all.
+    /// The corpus does not hold the span where holder `slot` is said to have it, or it is no span at all. `corpus` is ignored
+    /// where there is no such place.
     function refuteMismatch(
         uint256 id,
         ClaimOpening calldata claim,
@@ -58,39 +61,43 @@ contract SpanRefutations {
         TextOpening calldata output,
         TextOpening calldata corpus
     ) external {
-        (Claim memory c, Answer memory a,) = _open(id, claim, answer);
+        (, Claim memory c, Answer memory a) = _open(id, claim, answer);
         if (slot >= c.holders) revert NotFraud();
-        Holder memory h = c.who[slot];
         (bytes1 before, bytes memory span) = _output(a.receipt, c.start, uint256(c.start) + c.length, output);
         if (Text.startsWord(before, span[0]) && !Text.hasSeparator(span)) {
+            Holder memory h = c.who[slot];
             (uint32 datanet, uint32 shardCount) = CORPORA.corpusOf(a.receipt.adapter);
             if (h.shard < shardCount) {
-                DatanetRegistry.Shard memory shard = DATANETS.shardOf(datanet, h.shard);
-                uint256 end = uint256(h.position) + c.length;
-                if (end <= shard.textSize && _holds(shard, h.position, end, corpus, span)) revert NotFraud();
+                DatanetRegistry.Content memory shard = DATANETS.contentOf(datanet, h.shard);
+                bool inside = uint256(h.position) + c.length <= shard.textSize;
+                if (inside && _holds(shard, h.position, corpus, span)) revert NotFraud();
             }
         }
-        ORACLE.convict(id, Kind.MISMATCH, msg.sender);
+        _convict(id, Kind.MISMATCH);
     }
 
-    /// A place in the corpus holds one byte more.
+    /// A place in the corpus holds one byte more. `document`, which holds the place, is ignored unless some document of the
+    /// Datanet was down.
     function refuteLonger(
         uint256 id,
         ClaimOpening calldata claim,
         AnswerOpening calldata answer,
         uint32 shard,
         uint64 position,
+        DocumentOpening calldata document,
         TextOpening calldata output,
         TextOpening calldata corpus
     ) external {
-        (Claim memory c, Answer memory a, Parameters.Values memory p) = _open(id, claim, answer);
-        if (c.length >= p.spanMax) revert NotFraud();
+        (Header memory h, Claim memory c, Answer memory a) = _open(id, claim, answer);
+        (, uint32 spanMax,) = ORACLE.spanRulesOf(id);
+        if (c.length >= spanMax) revert NotFraud();
         (, bytes memory span) = _output(a.receipt, c.start, uint256(c.start) + c.length + 1, output);
-        _requireHeld(a.receipt.adapter, shard, position, corpus, span);
-        ORACLE.convict(id, Kind.LONGER, msg.sender);
+        _requireStanding(h, a.receipt.adapter, shard, position, document, corpus, span);
+        _convict(id, Kind.LONGER);
     }
 
-    /// A contributor who is not listed, or listed by a later place, holds the span before one who is.
+    /// A contributor who is not listed, or listed by a later place, holds the span before one who is, in a document that was
+    /// not down.
     function refuteEarlier(
         uint256 id,
         ClaimOpening calldata claim,
@@ -101,32 +108,32 @@ contract SpanRefutations {
         TextOpening calldata output,
         TextOpening calldata corpus
     ) external {
-        (Claim memory c, Answer memory a, Parameters.Values memory p) = _open(id, claim, answer);
+        (Header memory h, Claim memory c, Answer memory a) = _open(id, claim, answer);
         (, bytes memory span) = _output(a.receipt, c.start, uint256(c.start) + c.length, output);
-        DatanetRegistry.Shard memory s = _requireHeld(a.receipt.adapter, shard, position, corpus, span);
-        Document memory d = Documents.open(s.documentRoot, s.documentCount, document);
-        if (!d.holds(position, c.length) || !_displaces(c, p.holdersMax, shard, position, d.contributor)) {
-            revert NotFraud();
-        }
-        ORACLE.convict(id, Kind.EARLIER, msg.sender);
+        uint32 contributor = _holderAt(h, a.receipt.adapter, shard, position, document, corpus, span);
+        _requireDisplaced(id, c, shard, position, contributor);
+        _convict(id, Kind.EARLIER);
     }
 
     /// `gap.start`, a word start of the answer between two adjacent claims, begins a span that reaches beyond the claims
-    /// before it. `previous` and `next` are NONE where the answer has no such claim.
+    /// before it. `previous` and `next` are NONE where the answer has no such claim; `document` as in `refuteLonger`.
     function refuteOmitted(
         uint256 id,
         AnswerOpening calldata answer,
         ClaimOpening calldata previous,
         ClaimOpening calldata next,
         Gap calldata gap,
+        DocumentOpening calldata document,
         TextOpening calldata output,
         TextOpening calldata corpus
     ) external {
-        Receipt memory receipt = _openGap(id, answer, previous, next, gap);
-        (bytes1 before, bytes memory span) = _output(receipt, gap.start, uint256(gap.start) + gap.length, output);
+        Header memory h = ORACLE.headerOf(id);
+        Answer memory a = Openings.answer(h, answer);
+        _requireGap(id, h, a, previous, next, gap);
+        (bytes1 before, bytes memory span) = _output(a.receipt, gap.start, uint256(gap.start) + gap.length, output);
         if (!Text.startsWord(before, span[0])) revert NotFraud();
-        _requireHeld(receipt.adapter, gap.shard, gap.position, corpus, span);
-        ORACLE.convict(id, Kind.OMITTED, msg.sender);
+        _requireStanding(h, a.receipt.adapter, gap.shard, gap.position, document, corpus, span);
+        _convict(id, Kind.OMITTED);
     }
 
     /// Holder `slot` names a document that does not hold the span, or another's. `document` is ignored if there is none.
@@ -137,16 +144,30 @@ contract SpanRefutations {
         uint32 slot,
         DocumentOpening calldata document
     ) external {
-        (Claim memory c, Answer memory a,) = _open(id, claim, answer);
+        (, Claim memory c, Answer memory a) = _open(id, claim, answer);
         if (slot >= c.holders) revert NotFraud();
         Holder memory h = c.who[slot];
-        DatanetRegistry.Shard memory shard = _shard(a.receipt.adapter, h.shard);
+        (, DatanetRegistry.Content memory shard) = _shard(a.receipt.adapter, h.shard);
         if (h.document < shard.documentCount) {
             if (document.index != h.document) revert NotFraud();
             Document memory d = Documents.open(shard.documentRoot, shard.documentCount, document);
             if (d.holds(h.position, c.length) && d.contributor == h.contributor) revert NotFraud();
         }
-        ORACLE.convict(id, Kind.CONTRIBUTOR, msg.sender);
+        _convict(id, Kind.CONTRIBUTOR);
+    }
+
+    /// Holder `slot` names a document that was down.
+    function refuteTakenDown(
+        uint256 id,
+        ClaimOpening calldata claim,
+        AnswerOpening calldata answer,
+        uint32 slot
+    ) external {
+        (Header memory h, Claim memory c, Answer memory a) = _open(id, claim, answer);
+        if (slot >= c.holders) revert NotFraud();
+        (uint32 datanet,) = CORPORA.corpusOf(a.receipt.adapter);
+        if (!TAKEDOWNS.isDown(datanet, c.who[slot].shard, c.who[slot].document, h.asOf)) revert NotFraud();
+        _convict(id, Kind.TAKEN_DOWN);
     }
 
     /// The prompt's byte `place` begins the span and the claim says none or a later place; or, with `place` + 1 the claimed
@@ -159,42 +180,32 @@ contract SpanRefutations {
         TextOpening calldata output,
         TextOpening calldata prompt
     ) external {
-        (Claim memory c, Answer memory a,) = _open(id, claim, answer);
+        (, Claim memory c, Answer memory a) = _open(id, claim, answer);
         (, bytes memory span) = _output(a.receipt, c.start, uint256(c.start) + c.length, output);
         bytes memory there =
             Text.window(a.receipt.promptRoot, a.receipt.promptSize, place, uint256(place) + c.length, prompt);
         uint256 echo = uint256(place) + 1;
         bool lies = Text.same(span, there) ? c.echo == 0 || echo < c.echo : echo == c.echo;
         if (!lies) revert NotFraud();
-        ORACLE.convict(id, Kind.ECHO, msg.sender);
+        _convict(id, Kind.ECHO);
     }
 
     // ------------------------------------------------------------ internals
 
+    function _convict(uint256 id, uint8 kind) internal {
+        ORACLE.convict(id, kind, msg.sender);
+    }
+
+    /// A claim and the answer that it says it is of.
     function _open(uint256 id, ClaimOpening calldata claim, AnswerOpening calldata answer)
         internal
         view
-        returns (Claim memory c, Answer memory a, Parameters.Values memory p)
+        returns (Header memory h, Claim memory c, Answer memory a)
     {
-        Batch memory batch;
-        (batch, p) = ORACLE.refutable(id);
-        c = Openings.claim(batch.header, claim);
+        h = ORACLE.headerOf(id);
+        c = Openings.claim(h, claim);
         if (c.answer != answer.index) revert WrongAnswer(answer.index, c.answer);
-        a = Openings.answer(batch.header, answer);
-    }
-
-    function _openGap(
-        uint256 id,
-        AnswerOpening calldata answer,
-        ClaimOpening calldata previous,
-        ClaimOpening calldata next,
-        Gap calldata gap
-    ) internal view returns (Receipt memory) {
-        (Batch memory batch, Parameters.Values memory p) = ORACLE.refutable(id);
-        if (gap.length < p.spanMin || gap.length > p.spanMax) revert NotFraud();
-        Answer memory a = Openings.answer(batch.header, answer);
-        _requireBetween(batch.header, a, previous, next, gap.start, uint256(gap.start) + gap.length);
-        return a.receipt;
+        a = Openings.answer(h, answer);
     }
 
     function _output(Receipt memory receipt, uint256 from, uint256 to, TextOpening calldata t)
@@ -205,76 +216,127 @@ contract SpanRefutations {
         return Text.windowAfter(receipt.outputRoot, receipt.outputSize, from, to, t);
     }
 
-    function _shard(bytes32 adapter, uint32 index) internal view returns (DatanetRegistry.Shard memory) {
-        (uint32 datanet, uint32 shardCount) = CORPORA.corpusOf(adapter);
+    function _shard(bytes32 adapter, uint32 index)
+        internal
+        view
+        returns (uint32 datanet, DatanetRegistry.Content memory)
+    {
+        uint32 shardCount;
+        (datanet, shardCount) = CORPORA.corpusOf(adapter);
         if (index >= shardCount) revert OutsideCorpus(index, shardCount);
-        return DATANETS.shardOf(datanet, index);
+        return (datanet, DATANETS.contentOf(datanet, index));
     }
 
     /// Whether `span` begins at a word start of the shard, at `position`.
     function _holds(
-        DatanetRegistry.Shard memory shard,
+        DatanetRegistry.Content memory shard,
         uint256 position,
-        uint256 end,
         TextOpening calldata corpus,
         bytes memory span
     ) internal view returns (bool) {
         (bytes1 before, bytes memory there) =
-            Text.windowAfter(shard.textRoot, shard.textSize, position, end, corpus);
+            Text.windowAfter(shard.textRoot, shard.textSize, position, position + span.length, corpus);
         return Text.startsWord(before, there[0]) && Text.same(there, span);
     }
 
     function _requireHeld(
+        DatanetRegistry.Content memory shard,
+        uint256 position,
+        TextOpening calldata corpus,
+        bytes memory span
+    ) internal view {
+        if (Text.hasSeparator(span) || !_holds(shard, position, corpus, span)) revert NotFraud();
+    }
+
+    /// The document, which must hold the place.
+    function _requireIn(
+        DatanetRegistry.Content memory shard,
+        uint256 position,
+        uint256 length,
+        DocumentOpening calldata document
+    ) internal view returns (Document memory d) {
+        d = Documents.open(shard.documentRoot, shard.documentCount, document);
+        if (!d.holds(position, length)) revert NotFraud();
+    }
+
+    /// Whose document holds the span at the place; reverts unless one does that was not down.
+    function _holderAt(
+        Header memory h,
         bytes32 adapter,
         uint32 index,
         uint64 position,
+        DocumentOpening calldata document,
         TextOpening calldata corpus,
         bytes memory span
-    ) internal view returns (DatanetRegistry.Shard memory shard) {
-        shard = _shard(adapter, index);
-        if (Text.hasSeparator(span)) revert NotFraud();
-        if (!_holds(shard, position, uint256(position) + span.length, corpus, span)) revert NotFraud();
+    ) internal view returns (uint32) {
+        (uint32 datanet, DatanetRegistry.Content memory shard) = _shard(adapter, index);
+        _requireHeld(shard, position, corpus, span);
+        if (TAKEDOWNS.isDown(datanet, index, document.index, h.asOf)) revert NotFraud();
+        return _requireIn(shard, position, span.length, document).contributor;
     }
 
-    /// Whether `contributor`, who holds the span at (shard, position), belongs before somebody listed, or among them.
-    function _displaces(Claim memory c, uint256 holdersMax, uint32 shard, uint64 position, uint32 contributor)
-        internal
-        pure
-        returns (bool)
-    {
-        uint256 holders = c.holders < c.who.length ? c.holders : c.who.length;
-        for (uint256 i = 0; i < holders; ++i) {
-            if (c.who[i].contributor == contributor) return _before(shard, position, c.who[i]);
+    /// Reverts unless the corpus holds `span` at the place, in no document that was down.
+    function _requireStanding(
+        Header memory h,
+        bytes32 adapter,
+        uint32 index,
+        uint64 position,
+        DocumentOpening calldata document,
+        TextOpening calldata corpus,
+        bytes memory span
+    ) internal view {
+        (uint32 datanet, DatanetRegistry.Content memory shard) = _shard(adapter, index);
+        _requireHeld(shard, position, corpus, span);
+        if (TAKEDOWNS.anyDown(datanet, h.asOf)) {
+            _requireIn(shard, position, span.length, document);
+            if (TAKEDOWNS.isDown(datanet, index, document.index, h.asOf)) revert NotFraud();
         }
-        return holders < holdersMax || _before(shard, position, c.who[holders - 1]);
+    }
+
+    /// Reverts unless `contributor`, who holds the span at (shard, position), belongs before somebody listed, or among them.
+    function _requireDisplaced(uint256 id, Claim memory c, uint32 shard, uint64 position, uint32 contributor)
+        internal
+        view
+    {
+        uint256 holders = c.holders < SLOTS ? c.holders : SLOTS;
+        for (uint256 i = 0; i < holders; ++i) {
+            if (c.who[i].contributor == contributor) {
+                if (!_before(shard, position, c.who[i])) revert NotFraud();
+                return;
+            }
+        }
+        (,, uint32 holdersMax) = ORACLE.spanRulesOf(id);
+        if (holders >= holdersMax && !_before(shard, position, c.who[holders - 1])) revert NotFraud();
     }
 
     function _before(uint32 shard, uint64 position, Holder memory h) internal pure returns (bool) {
         return shard < h.shard || (shard == h.shard && position < h.position);
     }
 
-    /// Reverts unless the two are adjacent claims of the answer (or its ends), `start` lies strictly between them and
-    /// `end` beyond the end of the first.
-    function _requireBetween(
-        Header memory header,
+    /// Reverts unless the gap may be a span, the two claims are adjacent ones of the answer (or its ends), the gap starts
+    /// strictly between them and ends beyond the end of the first.
+    function _requireGap(
+        uint256 id,
+        Header memory h,
         Answer memory a,
         ClaimOpening calldata previous,
         ClaimOpening calldata next,
-        uint256 start,
-        uint256 end
-    ) internal pure {
-        uint256 first = a.firstClaim;
-        uint256 last = first + a.claimCount; // one past
-        uint256 place = first; // where a claim for `start` would stand
+        Gap calldata gap
+    ) internal view {
+        (uint32 spanMin, uint32 spanMax,) = ORACLE.spanRulesOf(id);
+        if (gap.length < spanMin || gap.length > spanMax) revert NotFraud();
+        uint256 place = a.firstClaim; // where a claim for the gap would stand
+        uint256 last = place + a.claimCount; // one past
         if (previous.index != NONE) {
+            if (previous.index < place || previous.index >= last) revert NotFraud();
             place = uint256(previous.index) + 1;
-            if (place <= first || place > last) revert NotFraud();
-            Claim memory before = Openings.claim(header, previous);
-            if (before.start >= start || uint256(before.start) + before.length >= end) revert NotFraud();
+            Claim memory before = Openings.claim(h, previous);
+            uint256 end = uint256(before.start) + before.length;
+            if (before.start >= gap.start || end >= uint256(gap.start) + gap.length) revert NotFraud();
         }
         if (next.index != NONE) {
             if (next.index != place || place >= last) revert NotFraud();
-            if (Openings.claim(header, next).start <= start) revert NotFraud();
+            if (Openings.claim(h, next).start <= gap.start) revert NotFraud();
         } else if (place != last) {
             revert NotFraud();
         }

@@ -3,12 +3,12 @@ pragma solidity ^0.8.30;
 
 import {Merkle} from "./Merkle.sol";
 
-/// Up to two adjacent leaves of a text tree; the second is empty where the first is enough.
+/// One leaf of a text tree, or two adjacent ones joined, under one proof. Its hashes, bottom-up: of one leaf its siblings.
+/// Of two, as long as the left node's index is odd, that node's sibling and then the right node's; where it is even the two
+/// are siblings, and from there on those of their parent.
 struct TextOpening {
-    bytes leaf0;
-    bytes32[] proof0;
-    bytes leaf1;
-    bytes32[] proof1;
+    bytes leaves;
+    bytes32[] proof;
 }
 
 /// Committed text: windows of it, byte classes, word starts. Twin of `protocol/text.py`.
@@ -21,20 +21,23 @@ library Text {
     error BadTextOpening();
     error BadWindow(uint256 from, uint256 to, uint256 size);
 
-    /// Bytes [from, to) of the text of `size` bytes under `root`.
+    /// Bytes [from, to) of the text of `size` bytes under `root`; the opening holds the leaves that it takes, and no more.
     function window(bytes32 root, uint256 size, uint256 from, uint256 to, TextOpening calldata t)
         internal
         view
-        returns (bytes memory)
+        returns (bytes memory span)
     {
         if (from >= to || to > size || to - from > WINDOW_MAX) revert BadWindow(from, to, size);
         uint256 first = from / Merkle.TEXT_LEAF;
-        _check(root, size, first, t.leaf0, t.proof0);
-        from -= first * Merkle.TEXT_LEAF;
-        to -= first * Merkle.TEXT_LEAF;
-        if (to <= Merkle.TEXT_LEAF) return t.leaf0[from:to];
-        _check(root, size, first + 1, t.leaf1, t.proof1);
-        return bytes.concat(t.leaf0[from:], t.leaf1[:to - Merkle.TEXT_LEAF]);
+        bool two = (to - 1) / Merkle.TEXT_LEAF != first;
+        uint256 data = _load(t.leaves, size - first * Merkle.TEXT_LEAF, two ? 2 * Merkle.TEXT_LEAF : Merkle.TEXT_LEAF);
+        uint256 depth = Merkle.depthOf(Merkle.countOf(size, Merkle.TEXT_LEAF));
+        if ((two ? _foldTwo(data, first, depth, t) : _foldOne(data, first, depth, t)) != root) revert BadTextOpening();
+        assembly ("memory-safe") {
+            // In place: the length goes where the bytes before the window were.
+            span := add(data, sub(and(from, 0xff), 32)) // TEXT_LEAF is 256
+            mstore(span, sub(to, from))
+        }
     }
 
     /// Bytes [from, to) and, if there is one, the byte before them, else 0 (which is no word byte either).
@@ -86,10 +89,57 @@ library Text {
         return a.length == b.length && keccak256(a) == keccak256(b);
     }
 
-    function _check(bytes32 root, uint256 size, uint256 index, bytes calldata leaf, bytes32[] calldata proof)
-        private
-        view
-    {
-        if (!Merkle.opensBody(root, size, Merkle.TEXT, Merkle.TEXT_LEAF, leaf, index, proof)) revert BadTextOpening();
+    /// Where in memory the leaves are now, behind a word of room.
+    function _load(bytes calldata leaves, uint256 rest, uint256 most) private pure returns (uint256 data) {
+        if (leaves.length != (rest < most ? rest : most)) revert BadTextOpening();
+        assembly ("memory-safe") {
+            data := add(mload(0x40), 32)
+            calldatacopy(data, leaves.offset, leaves.length)
+            mstore(0x40, add(data, leaves.length))
+        }
+    }
+
+    function _foldOne(uint256 data, uint256 index, uint256 depth, TextOpening calldata t) private view returns (bytes32) {
+        if (t.proof.length != depth) revert BadTextOpening();
+        return Merkle.foldSha(_leafHash(data, t.leaves.length), index, t.proof);
+    }
+
+    function _foldTwo(uint256 data, uint256 index, uint256 depth, TextOpening calldata t) private view returns (bytes32) {
+        bytes32[] calldata proof = t.proof;
+        bytes32 left = _leafHash(data, Merkle.TEXT_LEAF);
+        bytes32 right = _leafHash(data + Merkle.TEXT_LEAF, t.leaves.length - Merkle.TEXT_LEAF);
+        uint256 used;
+        for (; index & 1 == 1; index >>= 1) {
+            if (used + 2 > proof.length) revert BadTextOpening();
+            (left, right) = (_node(proof[used], left), _node(right, proof[used + 1]));
+            used += 2;
+        }
+        // One sibling for each height above the node that is over both.
+        if (proof.length + 1 != depth + used / 2) revert BadTextOpening();
+        return Merkle.foldSha(_node(left, right), index >> 1, proof[used:]);
+    }
+
+    /// Of a leaf in memory; the two bytes before it are borrowed.
+    function _leafHash(uint256 data, uint256 length) private view returns (bytes32 hash) {
+        uint256 kind = Merkle.TEXT;
+        assembly ("memory-safe") {
+            let prefix := sub(data, 32)
+            let before := mload(prefix)
+            mstore(prefix, or(shl(16, shr(16, before)), kind)) // 00 | kind
+            if iszero(staticcall(gas(), 2, sub(data, 2), add(length, 2), 0, 32)) { revert(0, 0) }
+            mstore(prefix, before)
+            hash := mload(0)
+        }
+    }
+
+    function _node(bytes32 left, bytes32 right) private view returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore8(m, 1)
+            mstore(add(m, 1), left)
+            mstore(add(m, 33), right)
+            if iszero(staticcall(gas(), 2, m, 65, 0, 32)) { revert(0, 0) }
+            hash := mload(0)
+        }
     }
 }
