@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from protocol.codec import require, word
+from protocol.codec import require, uint, word
 from protocol.parameters import HOLDERS_MAX
 from protocol.receipt import Receipt
 from protocol.windows import Window
@@ -50,8 +50,14 @@ class ClaimWords(NamedTuple):
 
     def words(self) -> bytes:
         """Solidity's abi.encode of the struct."""
-        numbers = (*self[:9], *chain(*self.who), self.covered, self.paid)
-        return b"".join(word(number) for number in numbers)
+        return b"".join(word(number) for number in self._values())
+
+    def packed(self) -> bytes:
+        """How an opening carries it: each field as wide as its type."""
+        return _pack(_CLAIM, self._values())
+
+    def _values(self) -> tuple[int, ...]:
+        return (*self[:9], *chain(*self.who), self.covered, self.paid)
 
 
 class ReceiptWords(NamedTuple):
@@ -101,8 +107,14 @@ class AnswerWords(NamedTuple):
 
     def words(self) -> bytes:
         """Solidity's abi.encode of the struct."""
-        values: tuple[int | bytes, ...] = (*self.receipt, *self[1:])
-        return b"".join(word(value) for value in values)
+        return b"".join(word(value) for value in self._values())
+
+    def packed(self) -> bytes:
+        """How an opening carries it: each field as wide as its type."""
+        return _pack(_ANSWER, self._values())
+
+    def _values(self) -> tuple[int | bytes, ...]:
+        return (*self.receipt, *self[1:])
 
 
 class InfluenceWords(NamedTuple):
@@ -119,6 +131,17 @@ class InfluenceWords(NamedTuple):
     def words(self) -> bytes:
         """Solidity's abi.encode of the struct."""
         return b"".join(word(number) for number in self)
+
+    def packed(self) -> bytes:
+        """How an opening carries it: each field as wide as its type."""
+        return _pack(_INFLUENCE, self)
+
+
+def _pack(kinds: Sequence[str], values: Sequence[int | bytes]) -> bytes:
+    return b"".join(
+        value if isinstance(value, bytes) else uint(value, int(kind.removeprefix("uint")) // 8)
+        for kind, value in zip(kinds, values, strict=True)
+    )
 
 
 def _decode(words: bytes, kinds: Sequence[str]) -> list[Any]:
