@@ -16,6 +16,7 @@ from eth_abi.registry import ABIRegistry, registry
 from eth_hash.auto import keccak
 
 from protocol.errors import Malformed
+from protocol.openings import NONE
 
 ARTIFACTS = Path(__file__).resolve().parent / "artifacts"
 
@@ -139,8 +140,14 @@ def _plain(entry: Entry, value: Any) -> Any:
     if kind.endswith("]"):
         element = {**entry, "type": kind[: kind.rindex("[")]}
         return [_plain(element, item) for item in value]
+    if kind == "bytes" and entry.get("absent"):
+        return b""
+    if kind == "bytes" and hasattr(value, "packed"):  # `protocol.words`: how openings carry a struct
+        return value.packed()
     if kind != "tuple":
         return value
+    if getattr(value, "index", None) == NONE:  # nobody opens it, so nobody pays for its bytes
+        entry = {**entry, "components": [{**c, "absent": True} for c in entry["components"]]}
     if hasattr(value, "words"):  # it is its own static encoding (`protocol.claims`, `.receipt`)
         return _CODEC.decode([type_of(entry)], value.words())[0]
     components = entry["components"]

@@ -24,8 +24,11 @@ CONTRACTS = (
     "ModelRegistry",
     "InferenceEscrow",
     "AttributionOracle",
+    "FeatureRegistry",
+    "Takedowns",
     "SpanRefutations",
     "SumRefutations",
+    "InfluenceRefutations",
 )
 
 # Who may call what: role, contract, its restricted functions, the contracts that hold the role.
@@ -35,11 +38,16 @@ ROLES: tuple[tuple[int, str, tuple[str, ...], tuple[str, ...]], ...] = (
         1,
         "StakeVault",
         ("lock", "unlock", "slashLocked"),
-        ("NodeRegistry", "DatanetRegistry", "AttributionOracle"),
+        ("NodeRegistry", "DatanetRegistry", "AttributionOracle", "FeatureRegistry"),
     ),
     (2, "NodeRegistry", ("slash",), ("InferenceEscrow",)),
     (3, "RewardPool", ("setRoot",), ("AttributionOracle",)),
-    (4, "AttributionOracle", ("convict",), ("SpanRefutations", "SumRefutations")),
+    (
+        4,
+        "AttributionOracle",
+        ("convict",),
+        ("SpanRefutations", "SumRefutations", "InfluenceRefutations"),
+    ),
 )
 ADMIN_ROLE = 0
 
@@ -164,6 +172,8 @@ def _arguments(setup: Setup, where: Mapping[str, bytes]) -> dict[str, Any]:
         "corpora": where["ModelRegistry"],
         "escrow": where["InferenceEscrow"],
         "oracle": where["AttributionOracle"],
+        "features": where["FeatureRegistry"],
+        "takedowns": where["Takedowns"],
         "treasury": setup.treasury,
         "delay": setup.delay,
         "initial": setup.parameters,

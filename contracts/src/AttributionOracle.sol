@@ -18,6 +18,7 @@ import {
     TotalOpening
 } from "./Batches.sol";
 import {Demands} from "./Demands.sol";
+import {Leaves} from "./Leaves.sol";
 import {Merkle} from "./Merkle.sol";
 import {NodeRegistry} from "./NodeRegistry.sol";
 import {Objections} from "./Objections.sol";
@@ -148,15 +149,15 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
             opened = Merkle.opensBody(h.dataRoot, h.dataSize, Merkle.BODY, Merkle.BODY_LEAF, leaf, index, proof);
         } else if (tree == Merkle.ANSWER) {
             abi.decode(leaf, (Answer));
-            opened = leaf.length == Openings.ANSWER_LEAF
+            opened = leaf.length == 32 * Leaves.ANSWER_WORDS
                 && Merkle.opens(h.answersRoot, h.answerCount, Merkle.ANSWER, leaf, index, proof);
         } else if (tree == Merkle.CLAIM) {
             abi.decode(leaf, (Claim));
-            opened = leaf.length == Openings.CLAIM_LEAF
+            opened = leaf.length == 32 * Leaves.CLAIM_WORDS
                 && Merkle.opens(h.claimsRoot, h.claimCount, Merkle.CLAIM, leaf, index, proof);
         } else if (tree == Merkle.INFLUENCE) {
             abi.decode(leaf, (Influence));
-            opened = leaf.length == Openings.INFLUENCE_LEAF
+            opened = leaf.length == 32 * Leaves.INFLUENCE_WORDS
                 && Merkle.opens(h.influencesRoot, h.influenceCount, Merkle.INFLUENCE, leaf, index, proof);
         }
         if (!opened) revert BadDisclosure();
@@ -173,7 +174,7 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
         bytes32[] calldata proof
     ) external {
         if (tree != OUTPUT_TREE && tree != PROMPT_TREE) revert BadDisclosure();
-        Answer calldata a = Openings.answer(_batches[id].header, answer);
+        Answer memory a = Openings.answer(_batches[id].header, answer);
         if (answer.index != index >> 32) revert BadDisclosure();
         (bytes32 root, uint256 size) = tree == OUTPUT_TREE
             ? (a.receipt.outputRoot, a.receipt.outputSize)
@@ -216,6 +217,19 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
         return _batches[id].header;
     }
 
+    /// Of the header what opens answers and claims, and what the rules of influences and takedowns need: three words of
+    /// storage less, and nothing else can be opened by it.
+    function claimsOf(uint256 id) external view returns (Header memory h) {
+        Header storage all = _header(id, h);
+        h.claimsRoot = all.claimsRoot;
+    }
+
+    /// Of the header what opens answers and influences.
+    function influencesOf(uint256 id) external view returns (Header memory h) {
+        Header storage all = _header(id, h);
+        h.influencesRoot = all.influencesRoot;
+    }
+
     /// All that a batch is judged by; reverts when it is too late for a refutation.
     function refutable(uint256 id) external view returns (Batch memory, Parameters.Values memory) {
         _deadlineOf(id);
@@ -246,8 +260,9 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
         return (batch.header.totalsRoot, batch.oldTotal + batch.header.total);
     }
 
+    /// Of a time that is over: what happens in the block of the posting, after it, is later.
     function _fresh(uint256 asOf) internal view returns (bool) {
-        return asOf <= block.timestamp && block.timestamp <= asOf + AS_OF_AGE_MAX;
+        return asOf < block.timestamp && block.timestamp <= asOf + AS_OF_AGE_MAX;
     }
 
     function _bounded(Header calldata h) internal pure returns (bool) {
@@ -267,9 +282,17 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
         batch = _batches[id];
         batch.bond = SafeCast.toUint128(bond > least ? bond : least);
         (batch.poster, batch.deadline, batch.version) = (msg.sender, uint64(block.timestamp) + p.window, version);
-        batch.validatorBond = NODES.bondOf(NODES.VALIDATOR());
+        batch.validatorBond = SafeCast.toUint96(NODES.bondOf(NODES.VALIDATOR()));
         (batch.postedAt, batch.parent, batch.status) = (uint64(block.timestamp), uint32(newest), Status.Pending);
         (batchCount, newest, pendingCount) = (uint64(id), uint64(id), uint64(pending + 1));
+    }
+
+    function _header(uint256 id, Header memory h) internal view returns (Header storage all) {
+        _deadlineOf(id);
+        all = _batches[id].header;
+        h.answersRoot = all.answersRoot;
+        (h.answerCount, h.claimCount, h.influenceCount, h.asOf) =
+            (all.answerCount, all.claimCount, all.influenceCount, all.asOf);
     }
 
     function _deadlineOf(uint256 id) internal view override returns (uint64 deadline) {

@@ -44,10 +44,10 @@ struct Batch {
     uint128 oldTotal;
     uint128 bond;
     address poster;
+    uint96 validatorBond; // wei behind all validators when it was posted
     uint64 deadline;
-    uint32 version; // of the parameters
-    uint128 validatorBond; // wei behind all validators when it was posted
     uint64 postedAt;
+    uint32 version; // of the parameters
     uint32 parent; // the batch before it, pending or final when it was posted; 0 for the first
     Status status;
 }
@@ -107,21 +107,23 @@ struct Entry {
     uint128 value;
 }
 
+// A struct is opened by its fields one after the other, big-endian, each as wide as its type: less than half of its leaf.
+
 struct AnswerOpening {
     uint32 index;
-    Answer answer;
+    bytes answer;
     bytes32[] proof;
 }
 
 struct ClaimOpening {
     uint32 index;
-    Claim claim;
+    bytes claim;
     bytes32[] proof;
 }
 
 struct InfluenceOpening {
     uint32 index;
-    Influence influence;
+    bytes influence;
     bytes32[] proof;
 }
 

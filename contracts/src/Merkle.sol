@@ -39,15 +39,17 @@ library Merkle {
         uint256 index,
         bytes32[] calldata proof
     ) internal pure returns (bool) {
+        return opensLeaf(root, count, keccak256(abi.encodePacked(uint8(0), kind, payload)), index, proof);
+    }
+
+    /// The same of the leaf's hash.
+    function opensLeaf(bytes32 root, uint256 count, bytes32 leaf, uint256 index, bytes32[] calldata proof)
+        internal
+        pure
+        returns (bool)
+    {
         if (index >= count || proof.length != depthOf(count)) return false;
-        bytes32 hash;
-        assembly ("memory-safe") {
-            let m := mload(0x40)
-            mstore(m, shl(240, kind)) // 00 | kind
-            calldatacopy(add(m, 2), payload.offset, payload.length)
-            hash := keccak256(m, add(payload.length, 2))
-        }
-        return foldKeccak(hash, index, proof) == root;
+        return foldKeccak(leaf, index, proof) == root;
     }
 
     /// Whether `payload` is leaf `index` of the sha256 tree over a body of `size` bytes cut every `leafSize`.

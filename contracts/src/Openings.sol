@@ -16,16 +16,12 @@ import {
     SubtotalOpening,
     TotalOpening
 } from "./Batches.sol";
+import {Leaves} from "./Leaves.sol";
 import {Merkle} from "./Merkle.sol";
 import {SumMerkle} from "./SumMerkle.sol";
 
-/// Opens the trees of a batch: each function returns what is there, or reverts. A struct is hashed as it lies in the
-/// calldata, which is its leaf; a field that is no number of its type reverts when it is read.
+/// Opens the trees of a batch: each function returns what is there, or reverts.
 library Openings {
-    uint256 internal constant ANSWER_LEAF = 29 * 32; // bytes
-    uint256 internal constant CLAIM_LEAF = 31 * 32;
-    uint256 internal constant INFLUENCE_LEAF = 7 * 32;
-
     error BadAnswerOpening(uint32 index);
     error BadClaimOpening(uint32 index);
     error BadInfluenceOpening(uint32 index);
@@ -33,40 +29,24 @@ library Openings {
     error BadSubtotalOpening(uint256 contributor);
     error BadTotalOpening(uint256 contributor);
 
-    function answer(Header memory h, AnswerOpening calldata o) internal pure returns (Answer calldata a) {
-        a = o.answer;
-        bytes calldata leaf;
-        assembly ("memory-safe") {
-            leaf.offset := a
-            leaf.length := ANSWER_LEAF
-        }
-        if (!Merkle.opens(h.answersRoot, h.answerCount, Merkle.ANSWER, leaf, o.index, o.proof)) {
-            revert BadAnswerOpening(o.index);
-        }
+    function answer(Header memory h, AnswerOpening calldata o) internal pure returns (Answer memory) {
+        (Answer memory a, bytes32 leaf) = Leaves.answer(o.answer);
+        if (!Merkle.opensLeaf(h.answersRoot, h.answerCount, leaf, o.index, o.proof)) revert BadAnswerOpening(o.index);
+        return a;
     }
 
-    function claim(Header memory h, ClaimOpening calldata o) internal pure returns (Claim calldata c) {
-        c = o.claim;
-        bytes calldata leaf;
-        assembly ("memory-safe") {
-            leaf.offset := c
-            leaf.length := CLAIM_LEAF
-        }
-        if (!Merkle.opens(h.claimsRoot, h.claimCount, Merkle.CLAIM, leaf, o.index, o.proof)) {
-            revert BadClaimOpening(o.index);
-        }
+    function claim(Header memory h, ClaimOpening calldata o) internal pure returns (Claim memory) {
+        (Claim memory c, bytes32 leaf) = Leaves.claim(o.claim);
+        if (!Merkle.opensLeaf(h.claimsRoot, h.claimCount, leaf, o.index, o.proof)) revert BadClaimOpening(o.index);
+        return c;
     }
 
-    function influence(Header memory h, InfluenceOpening calldata o) internal pure returns (Influence calldata i) {
-        i = o.influence;
-        bytes calldata leaf;
-        assembly ("memory-safe") {
-            leaf.offset := i
-            leaf.length := INFLUENCE_LEAF
-        }
-        if (!Merkle.opens(h.influencesRoot, h.influenceCount, Merkle.INFLUENCE, leaf, o.index, o.proof)) {
+    function influence(Header memory h, InfluenceOpening calldata o) internal pure returns (Influence memory) {
+        (Influence memory i, bytes32 leaf) = Leaves.influence(o.influence);
+        if (!Merkle.opensLeaf(h.influencesRoot, h.influenceCount, leaf, o.index, o.proof)) {
             revert BadInfluenceOpening(o.index);
         }
+        return i;
     }
 
     function entry(Header memory h, EntryOpening calldata o) internal pure {

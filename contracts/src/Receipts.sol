@@ -34,7 +34,7 @@ function hashReceipt(Receipt calldata receipt) pure returns (bytes32) {
 }
 
 /// Whether two receipts are paid by a common part of one voucher; an amount of 0 overlaps nothing.
-function overlap(Receipt calldata a, Receipt calldata b) pure returns (bool) {
+function overlap(Receipt memory a, Receipt memory b) pure returns (bool) {
     if (a.host != b.host || a.payer != b.payer || a.adapter != b.adapter) return false;
     uint128 startA = a.cumulative > a.amount ? a.cumulative - a.amount : 0;
     uint128 startB = b.cumulative > b.amount ? b.cumulative - b.amount : 0;

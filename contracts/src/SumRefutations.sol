@@ -49,9 +49,9 @@ contract SumRefutations {
 
     /// A field of the claim is out of its bounds; or it belongs to another answer than it says.
     function refuteShape(uint256 id, ClaimOpening calldata claim, AnswerOpening calldata answer) external {
-        Header memory h = ORACLE.headerOf(id);
-        Claim calldata c = Openings.claim(h, claim);
-        Answer calldata a = Openings.answer(h, answer);
+        Header memory h = ORACLE.claimsOf(id);
+        Claim memory c = Openings.claim(h, claim);
+        Answer memory a = Openings.answer(h, answer);
         bool inside = claim.index >= a.firstClaim && claim.index < uint256(a.firstClaim) + a.claimCount;
         bool lies = answer.index == c.answer
             ? !inside || _misshapen(id, c, a.receipt.outputSize, a.receipt.promptSize)
@@ -61,9 +61,9 @@ contract SumRefutations {
 
     /// Two adjacent claims of one answer, of which the second does not start and end later.
     function refuteOrder(uint256 id, ClaimOpening calldata first, ClaimOpening calldata second) external {
-        Header memory h = ORACLE.headerOf(id);
-        Claim calldata c = Openings.claim(h, first);
-        Claim calldata d = Openings.claim(h, second);
+        Header memory h = ORACLE.claimsOf(id);
+        Claim memory c = Openings.claim(h, first);
+        Claim memory d = Openings.claim(h, second);
         bool lies = second.index == uint256(first.index) + 1 && c.answer == d.answer
             && (c.start >= d.start || _end(c) >= _end(d));
         _convict(id, lies, Kind.ARITHMETIC);
@@ -71,8 +71,8 @@ contract SumRefutations {
 
     /// What the claim says it owns of the answer is wrong by itself or against `other` (ignored in the first case).
     function refuteOwned(uint256 id, ClaimOpening calldata claim, ClaimOpening calldata other) external {
-        Header memory h = ORACLE.headerOf(id);
-        Claim calldata c = Openings.claim(h, claim);
+        Header memory h = ORACLE.claimsOf(id);
+        Claim memory c = Openings.claim(h, claim);
         uint256 j = claim.index;
         bool lies = c.leftBy > j || (c.leftBy == j && c.ownStart != c.start) || c.rightBy < j
             || c.rightBy >= h.claimCount || (c.rightBy == j && c.ownEnd != _end(c));
@@ -88,14 +88,15 @@ contract SumRefutations {
         AnswerOpening calldata answer,
         ClaimOpening calldata previous
     ) external {
-        (Header memory h, Claim calldata c, Answer calldata a) = _open(id, claim, answer);
+        Header memory h = ORACLE.claimsOf(id);
+        (Claim memory c, Answer memory a) = _open(h, claim, answer);
         uint256 covered = _owned(c);
         uint256 paid = _amount(c, a.receipt, ORACLE.rulesOf(id));
         if (claim.index == a.firstClaim) {
             if (previous.index != NONE) revert NotFraud();
         } else {
             if (uint256(previous.index) + 1 != claim.index) revert NotFraud();
-            Claim calldata before = Openings.claim(h, previous);
+            Claim memory before = Openings.claim(h, previous);
             covered += before.covered;
             paid += before.paid;
         }
@@ -113,7 +114,8 @@ contract SumRefutations {
         uint32 slot,
         EntryOpening calldata entry
     ) external {
-        (Header memory h, Claim calldata c, Answer calldata a) = _open(id, claim, answer);
+        Header memory h = ORACLE.headerOf(id);
+        (Claim memory c, Answer memory a) = _open(h, claim, answer);
         if (slot >= c.holders || slot >= SLOTS) revert NotFraud();
         uint256 share = _share(c, a.receipt, ORACLE.rulesOf(id), slot);
         bool lies;
@@ -145,7 +147,7 @@ contract SumRefutations {
         if (!lies) {
             if (e.slot == INFLUENCE_SLOT) revert NotFraud();
             if (answer.index != e.answer) revert WrongAnswer(answer.index, e.answer);
-            Answer calldata a = Openings.answer(h, answer);
+            Answer memory a = Openings.answer(h, answer);
             if (e.claim == NONE) {
                 lies = a.remainderEntry != entry.index // of contributor 0
                     || e.value != _remainder(id, h, a, claim, influence);
@@ -168,7 +170,7 @@ contract SumRefutations {
         InfluenceOpening calldata lastInfluence
     ) external {
         Header memory h = ORACLE.headerOf(id);
-        Answer calldata a = Openings.answer(h, answer);
+        Answer memory a = Openings.answer(h, answer);
         uint256 rest = _remainder(id, h, a, lastClaim, lastInfluence);
         bool lies = rest == 0 ? a.remainderEntry != 0 : rest > type(uint128).max || a.remainderEntry >> ENTRY_BITS != 0;
         if (!lies && rest != 0) {
@@ -210,14 +212,14 @@ contract SumRefutations {
     /// Answers out of order, or the chain of their claims or of their influences broken: at the first or last answer, or
     /// between two neighbours (`second` is NONE for the ends).
     function refuteChain(uint256 id, AnswerOpening calldata first, AnswerOpening calldata second) external {
-        Header memory h = ORACLE.headerOf(id);
-        Answer calldata a = Openings.answer(h, first);
+        Header memory h = ORACLE.claimsOf(id);
+        Answer memory a = Openings.answer(h, first);
         (uint256 claims, uint256 influences) =
             (uint256(a.firstClaim) + a.claimCount, uint256(a.firstInfluence) + a.influenceCount);
         bool lies = (first.index == 0 && (a.firstClaim != 0 || a.firstInfluence != 0))
             || (first.index == h.answerCount - 1 && (claims != h.claimCount || influences != h.influenceCount));
         if (!lies && second.index != NONE) {
-            Answer calldata b = Openings.answer(h, second);
+            Answer memory b = Openings.answer(h, second);
             lies = second.index == uint256(first.index) + 1
                 && (b.firstClaim != claims || b.firstInfluence != influences
                     || ESCROW.receiptDigest(a.receipt) >= ESCROW.receiptDigest(b.receipt));
@@ -229,14 +231,14 @@ contract SumRefutations {
 
     /// The host has not signed the receipt.
     function refuteForged(uint256 id, AnswerOpening calldata answer) external {
-        Answer calldata a = Openings.answer(ORACLE.headerOf(id), answer);
+        Answer memory a = Openings.answer(ORACLE.claimsOf(id), answer);
         (address signer, ECDSA.RecoverError err,) = ECDSA.tryRecover(ESCROW.receiptDigest(a.receipt), a.r, a.vs);
         _convict(id, err != ECDSA.RecoverError.NoError || signer != a.receipt.host, Kind.RECEIPT);
     }
 
     /// No voucher that was paid covers the receipt; or its amounts or sizes are out of bounds.
     function refuteUnfunded(uint256 id, AnswerOpening calldata answer) external {
-        Receipt calldata r = Openings.answer(ORACLE.headerOf(id), answer).receipt;
+        Receipt memory r = Openings.answer(ORACLE.claimsOf(id), answer).receipt;
         bool lies = r.amount == 0 || r.amount > r.cumulative || r.outputSize > TEXT_MAX || r.promptSize > TEXT_MAX
             || ESCROW.redeemed(r.payer, r.host, r.adapter) < r.cumulative;
         _convict(id, lies, Kind.RECEIPT);
@@ -249,8 +251,8 @@ contract SumRefutations {
         uint256 otherId,
         AnswerOpening calldata other
     ) external {
-        Header memory h = ORACLE.headerOf(id);
-        Openings.answer(h, answer);
+        Header memory h = ORACLE.claimsOf(id);
+        Receipt memory r = Openings.answer(h, answer).receipt;
         if (otherId == id) {
             if (other.index == answer.index) revert NotFraud();
         } else {
@@ -261,8 +263,7 @@ contract SumRefutations {
             }
             h = batch.header;
         }
-        Openings.answer(h, other);
-        _convict(id, overlap(answer.answer.receipt, other.answer.receipt), Kind.RECEIPT);
+        _convict(id, overlap(r, Openings.answer(h, other).receipt), Kind.RECEIPT);
     }
 
     // ------------------------------------------------------------ internals
@@ -272,22 +273,21 @@ contract SumRefutations {
         ORACLE.convict(id, kind, msg.sender);
     }
 
-    function _open(uint256 id, ClaimOpening calldata claim, AnswerOpening calldata answer)
+    function _open(Header memory h, ClaimOpening calldata claim, AnswerOpening calldata answer)
         internal
-        view
-        returns (Header memory h, Claim calldata c, Answer calldata a)
+        pure
+        returns (Claim memory c, Answer memory a)
     {
-        h = ORACLE.headerOf(id);
         c = Openings.claim(h, claim);
         if (c.answer != answer.index) revert WrongAnswer(answer.index, c.answer);
         a = Openings.answer(h, answer);
     }
 
-    function _end(Claim calldata c) internal pure returns (uint256) {
+    function _end(Claim memory c) internal pure returns (uint256) {
         return uint256(c.start) + c.length;
     }
 
-    function _misshapen(uint256 id, Claim calldata c, uint256 outputSize, uint256 promptSize)
+    function _misshapen(uint256 id, Claim memory c, uint256 outputSize, uint256 promptSize)
         internal
         view
         returns (bool)
@@ -303,7 +303,7 @@ contract SumRefutations {
     }
 
     /// Holder `i` has an impossible id or number, or does not follow the one before, or is a contributor twice.
-    function _misplaced(Claim calldata c, uint256 i) internal pure returns (bool) {
+    function _misplaced(Claim memory c, uint256 i) internal pure returns (bool) {
         uint32 contributor = c.who[i].contributor;
         if (contributor == 0 || contributor >> ID_BITS != 0 || c.who[i].entry >> ENTRY_BITS != 0) return true;
         for (uint256 j = 0; j < i; ++j) {
@@ -313,13 +313,13 @@ contract SumRefutations {
         return c.who[i - 1].shard > c.who[i].shard || c.who[i - 1].position >= c.who[i].position;
     }
 
-    function _unused(Claim calldata c, uint256 i) internal pure returns (bool) {
+    function _unused(Claim memory c, uint256 i) internal pure returns (bool) {
         return c.who[i].shard == 0 && c.who[i].position == 0 && c.who[i].document == 0 && c.who[i].contributor == 0
             && c.who[i].entry == 0;
     }
 
     /// Whether claim `x` shows that what claim `j` owns is stated wrongly.
-    function _cutWrong(Claim calldata c, uint256 j, Claim calldata other, uint256 x) internal pure returns (bool) {
+    function _cutWrong(Claim memory c, uint256 j, Claim memory other, uint256 x) internal pure returns (bool) {
         if (x == j) return false;
         bool cuts = other.answer == c.answer
             && (x < j ? other.length >= c.length && _end(other) > c.start : other.length > c.length && other.start < _end(c));
@@ -336,7 +336,7 @@ contract SumRefutations {
     }
 
     /// The claim that the entry names does not pay it.
-    function _unpaid(uint256 id, EntryOpening calldata entry, Claim calldata c, Answer calldata a)
+    function _unpaid(uint256 id, EntryOpening calldata entry, Claim memory c, Answer memory a)
         internal
         view
         returns (bool)
@@ -348,12 +348,12 @@ contract SumRefutations {
             || entry.entry.value != _share(c, a.receipt, ORACLE.rulesOf(id), slot);
     }
 
-    function _owned(Claim calldata c) internal pure returns (uint256) {
+    function _owned(Claim memory c) internal pure returns (uint256) {
         return c.ownEnd > c.ownStart ? c.ownEnd - c.ownStart : 0;
     }
 
     /// Wei that a span earns, rounded down; 0 for one that the prompt already had.
-    function _amount(Claim calldata c, Receipt calldata r, Parameters.Values memory p) internal pure returns (uint256) {
+    function _amount(Claim memory c, Receipt memory r, Parameters.Values memory p) internal pure returns (uint256) {
         if (c.echo != 0 || r.outputSize == 0) return 0;
         uint256 weight = p.spanWeights[c.length < 64 ? 0 : c.length < 128 ? 1 : c.length < 256 ? 2 : 3];
         weight *= c.holders == p.holdersMax ? p.commonBps : BPS;
@@ -361,7 +361,7 @@ contract SumRefutations {
     }
 
     /// The part of one holder: equal parts, the remainder to the earliest.
-    function _share(Claim calldata c, Receipt calldata r, Parameters.Values memory p, uint256 slot)
+    function _share(Claim memory c, Receipt memory r, Parameters.Values memory p, uint256 slot)
         internal
         pure
         returns (uint256)
@@ -372,7 +372,7 @@ contract SumRefutations {
     }
 
     /// Wei of an answer's fee that are the contributors', rounded down.
-    function _contributors(Receipt calldata r, Parameters.Values memory p) internal pure returns (uint256) {
+    function _contributors(Receipt memory r, Parameters.Values memory p) internal pure returns (uint256) {
         uint256 others = uint256(p.platformBps) + p.modelBps + p.stakersBps;
         return uint256(r.amount) * (BPS - others) / BPS;
     }
@@ -381,7 +381,7 @@ contract SumRefutations {
     function _remainder(
         uint256 id,
         Header memory h,
-        Answer calldata a,
+        Answer memory a,
         ClaimOpening calldata lastClaim,
         InfluenceOpening calldata lastInfluence
     ) internal view returns (uint256) {

@@ -28,6 +28,7 @@ import {StakeVault} from "../src/StakeVault.sol";
 import {SumMerkle} from "../src/SumMerkle.sol";
 import {SumRefutations} from "../src/SumRefutations.sol";
 import {Deploy, TenFinalShards} from "./Deploy.t.sol";
+import {Packing} from "./Packing.t.sol";
 
 /// The oracle and its refutations deployed, and batches of one answer without claims: all of the contributors' share is
 /// the treasury's remainder. (Batches with spans are drawn by the Python tests.)
@@ -173,7 +174,7 @@ abstract contract Court is Deploy {
     }
 
     function opened(Answer memory a) internal pure returns (AnswerOpening memory) {
-        return AnswerOpening(0, a, new bytes32[](0));
+        return AnswerOpening(0, Packing.packed(a), new bytes32[](0));
     }
 
     function noClaim() internal pure returns (ClaimOpening memory o) {
@@ -191,7 +192,7 @@ abstract contract Court is Deploy {
     /// Posts it as what it is: composed now for the next number, on the newest batch.
     function post(Header memory h) internal returns (uint256) {
         (uint256 next, uint32 version) = (uint256(oracle.batchCount()) + 1, parameters.current());
-        h.asOf = uint64(block.timestamp);
+        h.asOf = uint64(block.timestamp - 1);
         bytes32 parent = newestRoot();
         vm.prank(POSTER);
         return oracle.post(next, version, parent, h, "");

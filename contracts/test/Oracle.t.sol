@@ -9,6 +9,7 @@ import {Openings} from "../src/Openings.sol";
 import {SumMerkle} from "../src/SumMerkle.sol";
 import {SumRefutations} from "../src/SumRefutations.sol";
 import {Court} from "./Court.t.sol";
+import {Packing} from "./Packing.t.sol";
 
 contract OracleTest is Court {
     uint128[8] nobody;
@@ -129,7 +130,7 @@ contract OracleTest is Court {
         parameters.propose(defaults());
         vm.warp(block.timestamp + DELAY);
         oracle.finalize(1);
-        h.asOf = uint64(block.timestamp);
+        h.asOf = uint64(block.timestamp - 1);
         vm.startPrank(POSTER);
         stale(2, 2, root);
         oracle.post(1, 2, root, h, "");
@@ -143,20 +144,20 @@ contract OracleTest is Court {
         eq(oracle.batchOf(2).version, 2, "version");
     }
 
-    /// What is judged by a time is composed at most an hour before, and never for a time to come.
-    function test_theTimeOfABatchIsNow() public {
+    /// What is judged by a time is composed at most an hour before, and for a time that is over.
+    function test_theTimeOfABatchIsJustOver() public {
         (, Header memory h) = honest(FEE);
         vm.warp(10_000);
         vm.startPrank(POSTER);
-        uint64[3] memory times = [uint64(10_001), 6_399, type(uint64).max];
-        for (uint256 i = 0; i < 3; ++i) {
+        uint64[4] memory times = [uint64(10_000), 10_001, 6_399, type(uint64).max];
+        for (uint256 i = 0; i < 4; ++i) {
             h.asOf = times[i];
             stale(1, 1, 0);
             oracle.post(1, 1, 0, h, "");
         }
         h.asOf = 6_400;
         oracle.post(1, 1, 0, h, "");
-        h.asOf = 10_000;
+        h.asOf = 9_999;
         oracle.post(2, 1, h.totalsRoot, h, "");
         vm.stopPrank();
         eq(oracle.batchOf(1).header.asOf, 6_400, "an hour ago");
@@ -287,10 +288,11 @@ contract OracleTest is Court {
         a.influenceCount = 1;
         Header memory h = headerOf(a, nobody, none);
         (h.entriesRoot, h.total) = entries(rest);
-        o.influence = Influence(0, 7, 1, 0, 5, 5, paid);
+        Influence memory i = Influence(0, 7, 1, 0, 5, 5, paid);
+        o.influence = Packing.packed(i);
         o.proof = new bytes32[](0);
         h.influenceCount = 1;
-        h.influencesRoot = keccak256(abi.encodePacked(uint8(0), Merkle.INFLUENCE, abi.encode(o.influence)));
+        h.influencesRoot = keccak256(abi.encodePacked(uint8(0), Merkle.INFLUENCE, abi.encode(i)));
         id = post(h);
     }
 
