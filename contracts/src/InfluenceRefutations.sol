@@ -52,7 +52,7 @@ contract InfluenceRefutations {
     /// The answer has a feature though its adapter had no set in force, or none though it had one (`query` is ignored
     /// then); or what it has is no feature.
     function refuteQuery(uint256 id, AnswerOpening calldata answer, bytes calldata query) external {
-        Header memory h = ORACLE.headerOf(id);
+        Header memory h = ORACLE.influencesOf(id);
         Answer memory a = Openings.answer(h, answer);
         (, uint32 count) = FEATURES.inForce(a.receipt.adapter, h.asOf);
         bool lies = (count == 0) != (a.query == 0);
@@ -72,7 +72,8 @@ contract InfluenceRefutations {
         FeatureOpening calldata row,
         bytes calldata query
     ) external {
-        (Header memory h, Influence memory i, Answer memory a) = _open(id, influence, answer);
+        Header memory h = ORACLE.influencesOf(id);
+        (Influence memory i, Answer memory a) = _open(h, influence, answer);
         (, uint32 count) = _features(h, a);
         bool lies = i.example >= count;
         if (!lies) {
@@ -92,7 +93,7 @@ contract InfluenceRefutations {
         FeatureOpening calldata row,
         bytes calldata query
     ) external {
-        Header memory h = ORACLE.headerOf(id);
+        Header memory h = ORACLE.influencesOf(id);
         Answer memory a = Openings.answer(h, answer);
         if (a.covered >= a.receipt.outputSize) revert NotFraud();
         uint256 rank = _rankOf(id, h, a, row, query);
@@ -109,7 +110,7 @@ contract InfluenceRefutations {
         AnswerOpening calldata answer,
         InfluenceOpening calldata previous
     ) external {
-        Header memory h = ORACLE.headerOf(id);
+        Header memory h = ORACLE.influencesOf(id);
         Influence memory i = Openings.influence(h, influence);
         Answer memory a = Openings.answer(h, answer);
         uint256 first = a.firstInfluence;
@@ -163,7 +164,8 @@ contract InfluenceRefutations {
         AnswerOpening calldata answer,
         EntryOpening calldata entry
     ) external {
-        (Header memory h, Influence memory i, Answer memory a) = _open(id, influence, answer);
+        Header memory h = ORACLE.headerOf(id);
+        (Influence memory i, Answer memory a) = _open(h, influence, answer);
         uint256 amount = _amount(i, a, ORACLE.rulesOf(id));
         bool lies;
         if (amount == 0) {
@@ -205,12 +207,11 @@ contract InfluenceRefutations {
     }
 
     /// An influence and the answer that it says it is of.
-    function _open(uint256 id, InfluenceOpening calldata influence, AnswerOpening calldata answer)
+    function _open(Header memory h, InfluenceOpening calldata influence, AnswerOpening calldata answer)
         internal
-        view
-        returns (Header memory h, Influence memory i, Answer memory a)
+        pure
+        returns (Influence memory i, Answer memory a)
     {
-        h = ORACLE.headerOf(id);
         i = Openings.influence(h, influence);
         if (i.answer != answer.index) revert WrongAnswer(answer.index, i.answer);
         a = Openings.answer(h, answer);

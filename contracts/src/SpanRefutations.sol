@@ -127,7 +127,7 @@ contract SpanRefutations {
         TextOpening calldata output,
         TextOpening calldata corpus
     ) external {
-        Header memory h = ORACLE.headerOf(id);
+        Header memory h = ORACLE.claimsOf(id);
         Answer memory a = Openings.answer(h, answer);
         _requireGap(id, h, a, previous, next, gap);
         (bytes1 before, bytes memory span) = _output(a.receipt, gap.start, uint256(gap.start) + gap.length, output);
@@ -202,7 +202,7 @@ contract SpanRefutations {
         view
         returns (Header memory h, Claim memory c, Answer memory a)
     {
-        h = ORACLE.headerOf(id);
+        h = ORACLE.claimsOf(id);
         c = Openings.claim(h, claim);
         if (c.answer != answer.index) revert WrongAnswer(answer.index, c.answer);
         a = Openings.answer(h, answer);
