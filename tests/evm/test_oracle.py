@@ -27,12 +27,12 @@ def court(_deployed: Any) -> Iterator[Courthouse]:
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=CHECKS)
-@given(questions, st.data())
-def test_an_honest_batch_is_never_convicted(asked: Any, data: st.DataObject) -> None:
-    court, world = COURT[0], COURT[0].world
+@given(questions, st.integers(0, 3), st.data())
+def test_an_honest_batch_is_never_convicted(asked: Any, when: int, data: st.DataObject) -> None:
+    court, world = COURT[0], COURT[0].worlds[when]
     with court.anchor():
         body = world.body(world.answered(asked, court.paid))
-        case = world.case(court.post(body), body)
+        case = world.case(court.post(body, world.as_of), body)
         for _ in range(8):
             refutation = data.draw(attempts(case, world))
             assert not convicts(refutation, header_of(case), world)
@@ -41,15 +41,15 @@ def test_an_honest_batch_is_never_convicted(asked: Any, data: st.DataObject) -> 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
 @settings(max_examples=2, deadline=None, suppress_health_check=CHECKS)
-@given(questions, st.data())
-def test_a_lie_costs_the_bond(lie: Lie, asked: Any, data: st.DataObject) -> None:
-    court, world = COURT[0], COURT[0].world
+@given(questions, st.integers(0, 3), st.data())
+def test_a_lie_costs_the_bond(lie: Lie, asked: Any, when: int, data: st.DataObject) -> None:
+    court, world = COURT[0], COURT[0].worlds[when]
     told = world.answered(asked, court.paid)
     honest = world.body(told)
     body = lie(data.draw, world, told)
     assume(body != honest)
     with court.anchor():
-        case = world.case(court.post(body), body)
+        case = world.case(court.post(body, world.as_of), body)
         fraud = find_fraud(case, MONEY, list(world.final.values()))
         assert fraud is not None
 
@@ -62,14 +62,16 @@ def test_a_lie_costs_the_bond(lie: Lie, asked: Any, data: st.DataObject) -> None
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=CHECKS)
-@given(questions, st.sampled_from(LIES), st.data())
-def test_python_and_the_contracts_agree(asked: Any, lie: Lie, data: st.DataObject) -> None:
+@given(questions, st.sampled_from(LIES), st.integers(0, 3), st.data())
+def test_python_and_the_contracts_agree(
+    asked: Any, lie: Lie, when: int, data: st.DataObject
+) -> None:
     """Whatever refutation is drawn against whatever lie."""
-    court, world = COURT[0], COURT[0].world
+    court, world = COURT[0], COURT[0].worlds[when]
     body = lie(data.draw, world, world.answered(asked, court.paid))
     assume(body.answers)
     with court.anchor():
-        case = world.case(court.post(body), body)
+        case = world.case(court.post(body, world.as_of), body)
         for _ in range(8):
             refutation = data.draw(attempts(case, world))
             expected = convicts(refutation, header_of(case), world)
