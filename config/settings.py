@@ -105,8 +105,26 @@ class Host(Table):
 
 
 class Prover(Table):
-    answers_max: int = Field(default=64, ge=1, le=4096)  # of one batch
+    answers_max: int = Field(default=1_000, ge=1, le=10_000)  # of one batch
     batch_seconds: float = Field(default=60, ge=0.1)  # a batch waits no longer than this
+
+
+class Influence(Table):
+    """What computes features: of answers in a prover, of examples in who publishes or checks them.
+    A host's `base_model` is used too."""
+
+    base_models: tuple[SomePath, ...] = Field(default=(), max_length=16)  # as host.base_model
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    precision: Literal["float64", "float32"] = (
+        "float64"  # float32 is faster, and off by one at times
+    )
+
+
+class Availability(Table):
+    """A server of data availability for the bodies of batches, besides the peers."""
+
+    url: HttpUrl | None = None  # an op-alt-da server, as eigenda-proxy or a sequencer's /da
+    commitments: Literal["keccak", "generic"] = "keccak"  # which ones it makes
 
 
 class Validator(Table):
@@ -171,6 +189,8 @@ class Settings(Table):
     host: Host = Host()
     prover: Prover = Prover()
     validator: Validator = Validator()
+    influence: Influence = Influence()
+    availability: Availability = Availability()
     rollup: Rollup | None = None
     sequencer: Sequencer = Sequencer()
     folder: Path = Field(default=Path(), exclude=True)  # where the file lies; set by `load`
@@ -272,7 +292,8 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     keys = settings.keys
     password = keys.password_file
     inbox, model = settings.curator.inbox, settings.host.base_model
-    rollup = settings.rollup
+    rollup, influence = settings.rollup, settings.influence
+    bases = tuple(folder / base for base in influence.base_models)
     return settings.model_copy(
         update={
             "folder": folder,
@@ -285,6 +306,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             ),
             "curator": settings.curator.model_copy(update={"inbox": inbox and folder / inbox}),
             "host": settings.host.model_copy(update={"base_model": model and folder / model}),
+            "influence": influence.model_copy(update={"base_models": bases}),
             "rollup": rollup
             and rollup.model_copy(
                 update={

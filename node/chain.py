@@ -12,7 +12,7 @@ from contracts.outbox import Outbox
 from contracts.rpc import Rejected, Rpc, number
 from node.metrics import Metrics
 from protocol.errors import Malformed, Refused, Temporary
-from protocol.events import Event
+from protocol.events import BatchPosted, Event
 from protocol.ledger import Ledger
 
 
@@ -32,6 +32,7 @@ class ContractChain:
         self._confirmations, self._poll = confirmations, poll
         self._heads: list[trio.MemorySendChannel[int]] = []
         self.watch: Callable[[Event], None] = lambda event: None  # sees every folded event
+        self.postings: dict[int, bytes] = {}  # the transactions that batches came in
         self._caught_up = 0
         self._follower: Follower | None = None
         self._progress: Callable[[], None] = lambda: None
@@ -82,6 +83,8 @@ class ContractChain:
         for entry in block.logs:
             if (event := self.bindings.decode(entry)) is not None:
                 self.ledger.apply(event)
+                if isinstance(event, BatchPosted):
+                    self.postings[event.id] = entry.transaction
                 self.watch(event)
         self._metrics.chain_followed.set(block.number)
         self._progress()

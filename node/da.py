@@ -1,11 +1,13 @@
 """The client of an op-alt-da server, eigenda-proxy or our embedded store over httpx."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import httpx
 import trio
 
+from config.settings import Availability
 from protocol.errors import Temporary
 from rollup.da.rest import (
     COMMITMENT_BYTES_MAX,
@@ -116,3 +118,14 @@ async def read_bounded(response: httpx.Response, bound: int) -> bytes:
         if len(body) <= bound:
             raise
     return bytes(body)
+
+
+@asynccontextmanager
+async def open_availability(settings: Availability) -> AsyncIterator[RestAvailability | None]:
+    """The server that the bodies of batches go to, None where none is set."""
+    if settings.url is None:
+        yield None
+        return
+    mode = Mode.KECCAK if settings.commitments == "keccak" else Mode.GENERIC
+    async with httpx.AsyncClient(timeout=None, trust_env=False) as client:
+        yield RestAvailability(client, settings.url, mode)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 from config.settings import Settings
 from node.chain import ContractChain
@@ -15,6 +15,7 @@ from node.rollup_report import RollupReport
 from node.supervisor import Supervisor
 from p2p.identity import to_text
 from p2p.network import Network
+from protocol.ledger import Ledger
 from roles.ports import Clock
 
 BEHIND_SECONDS_MAX = 60  # age of the newest confirmed block of a chain that is followed
@@ -34,6 +35,7 @@ class Situation:
     trouble: Callable[[], Sequence[str]]  # what single roles have to say
     funds: Funds
     rollup: RollupReport | None = None  # of a node that derives the chain
+    lines: Callable[[], Mapping[str, str]] = dict  # of attribution, by what they are about
 
     def report(self) -> Report:
         return Report(self._not_alive, self._not_ready, self._not_earning, self._status)
@@ -87,8 +89,38 @@ class Situation:
                 "live": self.chain.live,
             },
             **({} if self.rollup is None else {"rollup": self.rollup.section()}),
+            **self.lines(),
             "stake": str(ledger.stakes.get(self.membership.operator, 0)),
             "balance": None if self.funds.wei is None else str(self.funds.wei),
             "intents": {"waiting": outbox.waiting, "in_flight": outbox.in_flight},
             "duties": duty_rows(self.supervisor().states),
         }
+
+
+class Building(Protocol):
+    """The duty that computes features, as far as it can be watched."""
+
+    @property
+    def progress(self) -> Mapping[str, tuple[int, int]]:
+        """Examples done and to be done, by adapter."""
+
+
+def attribution_lines(ledger: Ledger, operator: bytes, features: Building | None) -> dict[str, str]:
+    """How attribution stands, in sentences."""
+    lines, pending = dict[str, str](), ledger.pending_batches()
+    if pending:
+        mine = sum(batch.poster == operator for batch in pending)
+        first = pending[0]
+        left = max(0, first.deadline - ledger.time)
+        lines["batches"] = (
+            f"{len(pending)} pend, {mine} of them ours; "
+            f"batch {first.batch} can be final in {left} s"
+        )
+    working = features.progress if features is not None else {}
+    told = [
+        f"features of {name}: {100 * done // max(1, total)} %"
+        for name, (done, total) in sorted(working.items())
+    ]
+    if told:
+        lines["influence"] = ", ".join(told)
+    return lines

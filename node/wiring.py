@@ -21,25 +21,32 @@ from node.chain import ContractChain
 from node.check import STORE
 from node.clock import SystemClock
 from node.compute import Compute
+from node.da import open_availability
 from node.funds import Funds
-from node.http import answers, datanets, health, rewards
+from node.http import answers, datanets, health, rewards, why
 from node.http import server as http
 from node.http.operator import Guard, operator_token
+from node.influence import Featurizers, open_featurizers
 from node.keystore import LocalSigner, open_key
 from node.membership import Membership, roles_of
 from node.metrics import Metrics
-from node.reports import Situation
+from node.reports import Situation, attribution_lines
 from node.rollup import RollupNode, open_rollup
 from node.shutdown import until_signal
 from node.store import Store
 from node.supervisor import Duty, Supervisor
+from node.why.held import Held
+from node.why.shelf import Shelf
 from p2p.network import Network, Plan, Registry, open_network
 from protocol.ledger import Ledger
 from protocol.messages import KINDS
 from roles.answers import Answers
+from roles.batches import BatchBodies
 from roles.corpora import Corpora
 from roles.curator import Curator
-from roles.ports import Ports, Role
+from roles.feature_sets import FeatureSets
+from roles.features import Features
+from roles.ports import Availability, Ports, Role
 from roles.prover import Composer, Prover
 from roles.validator import Validator
 
@@ -69,8 +76,9 @@ async def daemon(settings: Settings, compose: ComposerOf = honest) -> None:
         async with (
             connect(settings.chain.rpc_url, seconds_max=seconds) as rpc,
             _rollup(settings, network_file, signer, store) as rollup,
+            open_availability(settings.availability) as availability,
         ):
-            node = Node(settings, network_file, signer, store, rpc, compose, rollup)
+            node = Node(settings, network_file, signer, store, rpc, compose, rollup, availability)
             async with node.joined() as network:
                 await node.serve(network, listener)
 
@@ -97,6 +105,7 @@ class Node:
     rpc: Rpc
     compose: ComposerOf
     rollup: RollupNode | None = None
+    availability: Availability | None = None
 
     def __post_init__(self) -> None:
         chain, self.clock = self.settings.chain, SystemClock()
@@ -118,6 +127,9 @@ class Node:
         self.funds = Funds(self.rpc, self.signer.address)
         self.trouble: list[Callable[[], Sequence[str]]] = []
         self.routes: list[BaseRoute] = []
+        self.corpora, self.feature_sets, self.bodies = Corpora(), FeatureSets(), BatchBodies()
+        self.features: Features | None = None
+        self.shelf: Shelf | None = None
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[Network]:
@@ -162,6 +174,8 @@ class Node:
             signer=self.signer,
             compute=self.compute,
             clock=self.clock,
+            featurizer=await self._featurizers(),
+            availability=self.availability,
         )
         role_duties = await self._role_duties(ports, membership)
         duties = [*self._chain_duties(ports, membership), *role_duties]
@@ -181,6 +195,7 @@ class Node:
             lambda: [reason for ask in self.trouble for reason in ask()],
             self.funds,
             None if self.rollup is None else self.rollup.report(network),
+            lambda: attribution_lines(self.chain.ledger, self.signer.address, self.features),
         )
         self.trouble.append(lambda: [] if (told := self.funds.problem()) is None else [told])
         self._watch(network)
@@ -217,12 +232,30 @@ class Node:
 
     async def _role_duties(self, ports: Ports, membership: Membership) -> list[Duty]:
         duties = []
-        for name in self.settings.roles:
+        # A curator hears of no answers: of several roles, another one explains.
+        for name in sorted(self.settings.roles, key=lambda role: role == "curator"):
             if name == "sequencer":
                 continue  # its duties are those of the rollup
             role = await self._role(name, ports)
             duties.append(Duty(name, _once_member(role, ports, membership), follows_chain=True))
+        if ports.featurizer is not None and {"host", "prover"} & set(self.settings.roles):
+            features = self.features = Features(self.corpora, self.feature_sets)
+            self.trouble.append(lambda: _told("features", features.trouble))
+            run = _once_member(features, ports, membership)
+            duties.append(Duty("features", run, follows_chain=True))
+        if (shelf := self.shelf) is not None:
+            duties.append(Duty("why", functools.partial(shelf.run, ports), follows_chain=True))
         return duties
+
+    async def _featurizers(self) -> Featurizers | None:
+        """Over the base models at hand, for the roles that compute features."""
+        table, host = self.settings.influence, self.settings.host
+        folders = list(table.base_models)
+        if "host" in self.settings.roles and host.base_model is not None:
+            folders.append(host.base_model)
+        if not {"host", "prover", "validator"} & set(self.settings.roles):
+            return None
+        return await open_featurizers(self.compute, folders, table)
 
     async def _role(self, name: str, ports: Ports) -> Role:
         match name:
@@ -230,21 +263,27 @@ class Node:
                 curator = Curator()
                 self.trouble.append(lambda: _told("curator", curator.trouble))
                 self.routes += datanets.routes(curator, ports, self.operator)
+                self._explain(ports, Answers())
                 return curator
             case "validator":
-                validator = Validator()
+                validator = Validator(
+                    corpora=self.corpora, bodies=self.bodies, feature_sets=self.feature_sets
+                )
                 self.trouble.append(lambda: _told("validator", validator.trouble))
-                self._explain(ports, validator.answers, validator.corpora)
+                self._explain(ports, validator.answers)
                 return validator
             case "prover":
                 table = self.settings.prover
                 prover = Prover(
                     compose=self.compose(self.chain),
+                    corpora=self.corpora,
+                    bodies=self.bodies,
+                    feature_sets=self.feature_sets,
                     answers_max=table.answers_max,
                     interval=table.batch_seconds,
                 )
                 self.trouble.append(lambda: _told("prover", prover.trouble))
-                self._explain(ports, prover.answers, prover.corpora)
+                self._explain(ports, prover.answers)
                 return prover
             case "host":
                 from node.hosting import build_host  # torch and transformers: 10 s
@@ -256,10 +295,15 @@ class Node:
             case _:
                 raise AssertionError(name)
 
-    def _explain(self, ports: Ports, known: Answers, corpora: Corpora) -> None:
-        """The routes of a node that works out where words come from; once, whatever its roles."""
-        if not any(getattr(route, "path", "") == rewards.PATH for route in self.routes):
-            self.routes += [*rewards.routes(ports), *answers.routes(ports, known, corpora)]
+    def _explain(self, ports: Ports, known: Answers) -> None:
+        """The routes that say where words come from; once, by the role that knows most."""
+        if self.shelf is not None:
+            return
+        self.shelf = Shelf(self.bodies)
+        postings = self.chain.postings
+        held = Held(self.shelf, self.corpora, self.feature_sets, known, postings)
+        self.routes += [*rewards.routes(ports, self.shelf), *why.routes(ports, held)]
+        self.routes += answers.routes(ports, known, self.corpora)
 
     def _watch(self, network: Network) -> None:
         metrics = self.metrics

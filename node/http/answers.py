@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from attribution.spans import Span
+from attribution.corpus import Corpus
+from attribution.spans import Span, spans_of
 from node.http.datanets import failure, guarded
 from protocol.claims import owned_intervals
 from protocol.messages import PaidAnswer
@@ -15,14 +16,13 @@ from protocol.parameters import Parameters
 from roles.answers import Answers
 from roles.corpora import Corpora
 from roles.ports import Ports
-from roles.prover import attribute
 
 PATH = "/v1/answers/{receipt}"
 SHOWN_MAX = 512  # answers whose sources are kept: each costs a second to find again
 
 
 def routes(ports: Ports, answers: Answers, corpora: Corpora) -> list[BaseRoute]:
-    shown = OrderedDict[tuple[bytes, Parameters], dict[str, Any]]()  # the last used at the end
+    shown = OrderedDict[tuple[bytes, Parameters, int], dict[str, Any]]()  # the last used at the end
 
     async def sources(request: Request) -> Response:
         try:
@@ -36,11 +36,10 @@ def routes(ports: Ports, answers: Answers, corpora: Corpora) -> list[BaseRoute]:
         adapter = ledger.adapters.get(answer.receipt.adapter)
         if adapter is None:
             return failure(404, "not_found", "its adapter is not registered")
-        key = digest, ledger.current
+        key = digest, ledger.current, len(ledger.takedowns)
         if key not in shown:
-            corpus = await corpora.of_adapter(ports, adapter)
-            attributed = await ports.compute(attribute, corpus, answer, key[1])
-            shown[key] = _shown(answer, attributed.spans)
+            corpus = await corpora.of_adapter(ports, adapter, ledger.time)
+            shown[key] = _shown(answer, await ports.compute(attribute, corpus, answer, key[1]))
             if len(shown) > SHOWN_MAX:
                 shown.popitem(last=False)
         shown.move_to_end(key)
@@ -49,7 +48,11 @@ def routes(ports: Ports, answers: Answers, corpora: Corpora) -> list[BaseRoute]:
     return [Route(PATH, guarded(sources))]
 
 
-def _shown(answer: PaidAnswer, spans: tuple[Span, ...]) -> dict[str, Any]:
+def attribute(corpus: Corpus, answer: PaidAnswer, rules: Parameters) -> list[Span]:
+    return spans_of(corpus, answer.text.prompt, answer.text.output, rules)
+
+
+def _shown(answer: PaidAnswer, spans: list[Span]) -> dict[str, Any]:
     owned = owned_intervals([(span.start, span.length) for span in spans])
     return {
         "prompt": answer.text.prompt.decode(errors="replace"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.influence.scores import dots
+from attribution.influence.kernels import dots
 from attribution.influence.store import FeatureSet
 from protocol.features import DIMENSION, NO_EXAMPLE, credited, norm2
 from protocol.parameters import Parameters

@@ -8,7 +8,7 @@ A body that is not what its batch commits to is never indexed.
 """
 
 import struct
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -21,11 +21,10 @@ from protocol.errors import Malformed, Temporary
 from protocol.ledger import BatchRecord, Ledger, Status
 from protocol.signature import Domain
 from roles.answers import receipt_domain
-from roles.batches import fetch_body
+from roles.batches import BatchBodies, fetch_body
 from roles.ports import Ports
 
 ANSWERS, EARNERS, BODIES = b"why/1/r/", b"why/1/e/", b"why/1/b/"
-KEPT_BYTES_MAX: Final = 32 << 20  # of encoded bodies that are kept decoded, which takes ten times
 BATCHES_AT_ONCE: Final = 8  # that one look at the chain indexes
 ROWS_AT_ONCE: Final = 2_000  # written before others get their turn
 RETRY_SECONDS: Final = 60.0  # until a body that nobody gave is asked for again
@@ -58,7 +57,7 @@ class Earned:
 class Shelf:
     """The bodies of one node.  `catch_up` is called at every head, or before a question."""
 
-    _kept: OrderedDict[bytes, tuple[int, Body]] = field(default_factory=OrderedDict)
+    bodies: BatchBodies = field(default_factory=BatchBodies)  # a role's own, where there is one
     _again: dict[int, float] = field(default_factory=dict)  # when to try, by batch
     missing: dict[int, str] = field(default_factory=dict)  # why a batch is not indexed
     _numbers: dict[bytes, list[int]] = field(default_factory=dict)  # batches by data root
@@ -111,30 +110,16 @@ class Shelf:
     async def _index(self, ports: Ports, batch: BatchRecord) -> None:
         wire = await fetch_body(ports, batch)
         where = receipt_domain(ports.chain.ledger)
-        body, rows = await ports.compute(read_rows, batch, wire, where)
+        rows = await ports.compute(read_rows, batch, wire, where)
         for at in range(0, len(rows), ROWS_AT_ONCE):
             ports.store.write(dict(rows[at : at + ROWS_AT_ONCE]))
             await trio.lowlevel.checkpoint()
         ports.store.write({BODIES + batch.header.data_root: b""})
-        self._keep(batch.header.data_root, len(wire), body)
 
     async def body(self, ports: Ports, batch: BatchRecord) -> Body:
-        """The decoded body of an indexed batch; `Temporary` if it cannot be had any more."""
-        root = batch.header.data_root
+        """The decoded body of a batch; `Temporary` if it cannot be had."""
         async with self._turn:  # a burst of questions decodes it once
-            if root in self._kept:
-                self._kept.move_to_end(root)
-                return self._kept[root][1]
-            wire = await fetch_body(ports, batch)
-            body = await ports.compute(Body.decode, wire)
-            self._keep(root, len(wire), body)
-            return body
-
-    def _keep(self, root: bytes, size: int, body: Body) -> None:
-        self._kept[root] = (size, body)
-        self._kept.move_to_end(root)
-        while len(self._kept) > 1 and sum(n for n, _ in self._kept.values()) > KEPT_BYTES_MAX:
-            self._kept.popitem(last=False)
+            return await self.bodies.of(ports, batch)
 
     # ------------------------------------------------------------ questions
 
@@ -185,8 +170,8 @@ class Shelf:
         return told
 
 
-def read_rows(batch: BatchRecord, wire: bytes, where: Domain) -> tuple[Body, Rows]:
-    """The body and its rows of the index; `Malformed` unless the batch commits to it."""
+def read_rows(batch: BatchRecord, wire: bytes, where: Domain) -> Rows:
+    """The rows of the index for a body; `Malformed` unless the batch commits to it."""
     body, root = Body.decode(wire), batch.header.data_root
     made = body.trees().header(wire, batch.header.as_of)
     require(made == batch.header, "the body that was published has other roots than the batch")
@@ -205,4 +190,4 @@ def read_rows(batch: BatchRecord, wire: bytes, where: Domain) -> tuple[Body, Row
         )
         for who, count in payments.items()
     ]
-    return body, rows
+    return rows

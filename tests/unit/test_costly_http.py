@@ -27,7 +27,7 @@ class Reader:
         receipt = SimpleNamespace(adapter=ADAPTER, amount=5)
         known = {bytes([n]): SimpleNamespace(receipt=receipt, text=NOTHING) for n in range(3)}
         self.jobs: list[Any] = []
-        monkeypatch.setattr(answers, "attribute", lambda *given: SimpleNamespace(spans=()))
+        monkeypatch.setattr(answers, "attribute", lambda *given: [])
         ports: Any = SimpleNamespace(
             chain=SimpleNamespace(ledger=self.ledger), compute=self.compute
         )
@@ -40,7 +40,7 @@ class Reader:
         self.jobs.append(job)
         return job(*given)
 
-    async def of_adapter(self, ports: Any, adapter: Any) -> None:
+    async def of_adapter(self, ports: Any, adapter: Any, as_of: int) -> None:
         return None
 
     async def get(self, path: str) -> Any:
