@@ -142,7 +142,9 @@ def _plain(entry: Entry, value: Any) -> Any:
         return [_plain(element, item) for item in value]
     if kind == "bytes" and entry.get("absent"):
         return b""
-    if kind == "bytes" and hasattr(value, "packed"):  # `protocol.words`: how openings carry a struct
+    if kind == "bytes" and hasattr(
+        value, "packed"
+    ):  # `protocol.words`: how openings carry a struct
         return value.packed()
     if kind != "tuple":
         return value

@@ -23,6 +23,7 @@ HOLDERS = (
     "NodeRegistry",
     "DatanetRegistry",
     "AttributionOracle",
+    "FeatureRegistry",
     "Parameters",
 )
 WITHHELD_TREE = 3  # answers: a demand for a leaf that nobody can open
@@ -54,8 +55,13 @@ def prepared() -> Chain:
     return _CHAINS[0]
 
 
-def header(totals_root: bytes, total: int) -> Header:
-    return Header(*(b"\x01" * 32,) * 3, totals_root, b"\x02" * 32, 1, total, 1, 0)
+def header(totals_root: bytes, total: int, as_of: int) -> Header:
+    return Header(*(b"\x01" * 32,) * 4, totals_root, b"\x02" * 32, 1, total, 1, 0, 0, as_of)
+
+
+def least_bond(pending: int) -> int:
+    """Wei behind a batch while so many pend: from the ninth on each doubles it."""
+    return RULES.bond_min << max(0, pending - 7)
 
 
 def demand_call(batch: int, bond: int) -> Any:

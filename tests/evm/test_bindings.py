@@ -27,12 +27,14 @@ from protocol.refute import REFUTATIONS
 
 EVENTS = get_args(events.Event)
 CALLS = [c for c in vars(calls).values() if isinstance(c, type) and hasattr(c, "function")]
+JUDGED = ("AttributionOracle", "DatanetRegistry", "FeatureRegistry")
 SEVERAL = {
-    "ClaimCredit": ("StakeVault", "RewardPool", "AttributionOracle", "DatanetRegistry"),
+    "ClaimCredit": ("StakeVault", "RewardPool", *JUDGED),
     "CollectFees": ("ModelRegistry", "DatanetRegistry"),
-    "Demand": ("AttributionOracle", "DatanetRegistry"),
-    "ClaimUnanswered": ("AttributionOracle", "DatanetRegistry"),
-    "RefundDemand": ("AttributionOracle", "DatanetRegistry"),
+    "Demand": JUDGED,
+    "ClaimUnanswered": JUDGED,
+    "RefundDemand": JUDGED,
+    "Object": ("AttributionOracle", "FeatureRegistry"),
 }
 # Not the fields of the call itself, but of the one value in it.
 BY_NAME = {"PublishShard"}

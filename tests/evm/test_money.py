@@ -1,329 +1,153 @@
 """What came in is what is owed, to the wei, after every step of any story.
 
-The model is plain Python: split arithmetic of `protocol.parameters`, exact fractions for the
-stakers' shares, the Merkle-sum tree of `protocol.sumtree`. Every rule compares what it moved.
+The batches of the model in `payments`, by the Merkle-sum tree of `protocol.sumtree`; and the laws.
 """
 
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from protocol import calls
-from protocol.calls import ClaimCredit, RewardProof, SignedVoucher
-from protocol.events import Claimed, Redeemed, Slashed
-from protocol.parameters import BPS, OPEN
-from protocol.receipt import Voucher, domain
-from protocol.signature import sign
+from protocol.calls import RewardProof
+from protocol.events import BatchVoided, Claimed
+from protocol.parameters import BPS
 from protocol.sumtree import SumTree, total_tree
 from tests.evm.bank import (
-    ADAPTER,
     CONTRIBUTORS,
     HOLDERS,
-    HOST_BPS,
-    KEYS,
-    OWNER,
     PEOPLE,
     RULES,
     claim_unanswered,
     demand_call,
     header,
-    prepared,
+    least_bond,
 )
-from tests.evm.embedded import DEPLOYER, TREASURY, Reverted
+from tests.evm.embedded import DEPLOYER
+from tests.evm.payments import Payments, Pending, parts, people
 
-people = st.sampled_from(PEOPLE)
-amounts = st.integers(1, 50 * OPEN)
-parts = st.integers(0, 1000)
+PENDING_MAX = 16
 
 
-class Money(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.chain = prepared()
-        self._anchor = self.chain.env.anchor()
-        self._anchor.__enter__()
-        self.total = sum(self.chain.balance(a) for a in self.chain.addresses.values())
-        self.fees = 2 * RULES.model_fee + RULES.datanet_fee
-        self.free = dict.fromkeys(PEOPLE, 0)
-        self.locked = dict.fromkeys(PEOPLE, 0)
-        self.unbonding = dict.fromkeys(PEOPLE, 0)
-        self.earned_share = dict.fromkeys(PEOPLE, Fraction())  # of the stakers' shares, ever
-        self.taken_share = dict.fromkeys(PEOPLE, 0)
-        self.credit: dict[tuple[str, bytes], int] = {}
-        self.burn = 0
-        self.deposits: dict[tuple[bytes, bytes], int] = {}
-        self.redeemed: dict[tuple[bytes, bytes], int] = {}
-        self.earned: dict[bytes, int] = {}
-        self.nodes: dict[bytes, int] = {}  # bonds
-        self.funded = self.allocated = 0
-        self.totals: dict[int, int] = {}  # under the pool's root
-        self.claimed: dict[int, int] = {}
-        self.pending: tuple[int, bytes, int, dict[int, int]] | None = None
-        self.batches = self.demand_bonds = 0
+class Money(Payments):
+    def newest(self) -> tuple[dict[int, int], bytes]:
+        """Totals and root that the next batch adds to."""
+        last = self.pending[-1] if self.pending else None
+        return (last.totals, last.root) if last else (self.totals, self.root)
 
-    def teardown(self) -> None:
-        self._anchor.__exit__(None, None, None)
-
-    # ------------------------------------------------------------ the model's bookkeeping
-
-    def send(self, call: Any, sender: bytes) -> list[Any]:
-        """Money that moves between people and contracts is counted by the people's balances."""
-        outside = (*PEOPLE, OWNER, TREASURY, *CONTRIBUTORS.values(), b"\0" * 18 + b"\xde\xad")
-        before = sum(map(self.chain.balance, set(outside)))
-        events = self.chain.send(call, sender)
-        self.total += before - sum(map(self.chain.balance, set(outside)))
-        return events
-
-    def refuse(self, call: Any, sender: bytes, why: str = "") -> None:
-        with pytest.raises(Reverted, match=why):
-            self.chain.send(call, sender)
-
-    def credits(self, contract: str, who: bytes, amount: int) -> None:
-        self.credit[contract, who] = self.credit.get((contract, who), 0) + amount
-
-    def lock(self, who: bytes, bond: int) -> None:
-        self.free[who] -= bond
-        self.locked[who] += bond
-
-    def unlock(self, who: bytes, bond: int) -> None:
-        self.lock(who, -bond)
-
-    def slash(self, events: list[Any], who: bytes, bond: int, challenger: bytes) -> None:
-        self.locked[who] -= bond
-        reward, treasury = bond * RULES.challenger_bps // BPS, bond * RULES.treasury_bps // BPS
-        self.credits("StakeVault", challenger, reward)
-        self.credits("StakeVault", TREASURY, treasury)
-        self.burn += bond - reward - treasury
-        slashed = next(e for e in events if isinstance(e, Slashed))
-        assert slashed.operator == who
-        assert (slashed.amount, slashed.reward, slashed.treasury, slashed.burned) == (
-            bond,
-            reward,
-            treasury,
-            bond - reward - treasury,
-        )
-
-    def share(self, amount: int) -> None:
-        """The stakers' share of a fee."""
-        stake = {who: self.free[who] + self.locked[who] for who in PEOPLE}
-        everything = sum(stake.values())
-        if not everything:
-            self.credits("StakeVault", TREASURY, amount)
-            return
-        for who in PEOPLE:
-            self.earned_share[who] += Fraction(amount * stake[who], everything)
-
-    # ------------------------------------------------------------ stake and nodes
-
-    @rule(who=people, amount=st.integers(1, 300 * OPEN))
-    def stake(self, who: bytes, amount: int) -> None:
-        self.send(calls.Stake(who, value=amount), who)
-        self.free[who] += amount
-
-    @rule(who=people, part=parts)
-    def unbond(self, who: bytes, part: int) -> None:
-        amount = self.free[who] * part // 1000
-        self.refuse(calls.StartUnbond(self.free[who] + 1), who, "InsufficientFree")
-        if amount:
-            self.send(calls.StartUnbond(amount), who)
-            self.free[who] -= amount
-            self.unbonding[who] += amount
-            self.refuse(calls.WithdrawStake(), who, "StillUnbonding")
-
-    @precondition(lambda self: any(self.unbonding.values()) and not self.pending)
-    @rule(who=people)
-    def withdraw_stake(self, who: bytes) -> None:
-        self.chain.warp(RULES.unbonding)
-        before = self.chain.balance(who)
-        if not self.unbonding[who]:
-            self.refuse(calls.WithdrawStake(), who, "NothingToDo")
-            return
-        self.send(calls.WithdrawStake(), who)
-        assert self.chain.balance(who) - before == self.unbonding[who]
-        self.unbonding[who] = 0
-
-    @rule(who=people)
-    def register_node(self, who: bytes) -> None:
-        call = calls.RegisterNode(15, who, "", value=RULES.bond_min)
-        if who in self.nodes:
-            self.refuse(call, who, "AlreadyRegistered")
-            return
-        self.send(call, who)
-        self.free[who] += RULES.bond_min
-        self.lock(who, RULES.bond_min)
-        self.nodes[who] = RULES.bond_min
-
-    @precondition(lambda self: self.nodes and not self.pending)
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
-        who = data.draw(st.sampled_from(sorted(self.nodes)))
-        self.send(calls.LeaveNode(), who)
-        self.refuse(calls.ReleaseNode(who), who, "StillLeaving")
-        self.chain.warp(RULES.unbonding)
-        self.send(calls.ReleaseNode(who), who)
-        self.unlock(who, self.nodes.pop(who))
-
-    @rule(who=people)
-    def take_share(self, who: bytes) -> None:
-        due = self.chain.read("StakeVault", "rewardsOf", who)
-        if not due:
-            self.refuse(calls.ClaimStakeRewards(), who, "NothingToDo")
-            return
-        before = self.chain.balance(who)
-        self.send(calls.ClaimStakeRewards(), who)
-        assert self.chain.balance(who) - before == due
-        self.taken_share[who] += due
-
-    @precondition(lambda self: self.burn)
-    @rule()
-    def flush(self) -> None:
-        self.send(calls.FlushBurn(), DEPLOYER)
-        self.burn = 0
-        self.refuse(calls.FlushBurn(), DEPLOYER, "NothingToDo")
-
-    # ------------------------------------------------------------ payments
-
-    @rule(payer=people, host=people, amount=amounts)
-    def deposit(self, payer: bytes, host: bytes, amount: int) -> None:
-        self.send(calls.Deposit(host, value=amount), payer)
-        self.deposits[payer, host] = self.deposits.get((payer, host), 0) + amount
-
-    @precondition(lambda self: any(self.deposits.values()))
-    @rule(data=st.data(), part=parts, wrong=st.booleans())
-    def redeem(self, data: st.DataObject, part: int, wrong: bool) -> None:
-        pair = data.draw(st.sampled_from(sorted(p for p, has in self.deposits.items() if has)))
-        payer, host = pair
-        amount = self.deposits[pair] * part // 1000
-        voucher = Voucher(payer, host, ADAPTER, self.redeemed.get(pair, 0) + amount)
-        where = domain(self.chain.id, self.chain.addresses["InferenceEscrow"])
-        secret = KEYS[next(p for p in PEOPLE if p != payer) if wrong else payer]
-        signed = SignedVoucher.of(voucher, sign(secret, voucher.digest(where)))
-        call = calls.Redeem((signed,))
-        if wrong or not amount:
-            self.refuse(call, host, "BadSigner" if wrong else "NotMonotonic")
-            return
-        events = self.send(call, host)
-        self.refuse(call, host, "NotMonotonic")
-
-        contributors, platform = (
-            RULES.contributors_share(amount),
-            amount * RULES.platform_bps // BPS,
-        )
-        stakers, model = (amount * bps // BPS for bps in (RULES.stakers_bps, RULES.model_bps))
-        owner = model * (BPS - HOST_BPS) // BPS
-        for_host = amount - contributors - platform - stakers - owner
-        redeemed = next(e for e in events if isinstance(e, Redeemed))
-        assert (redeemed.contributors, redeemed.owner) == (contributors, owner)
-        assert (redeemed.platform, redeemed.stakers) == (platform, stakers)
-        assert (redeemed.amount, redeemed.host_share) == (amount, for_host)
-        self.deposits[pair] -= amount
-        self.redeemed[pair] = voucher.cumulative
-        self.funded += contributors
-        for who, what in ((TREASURY, platform), (OWNER, owner), (host, for_host)):
-            self.earned[who] = self.earned.get(who, 0) + what
-        if stakers:
-            self.share(stakers)
-
-    @precondition(lambda self: any(self.deposits.values()) and not self.pending)
-    @rule(data=st.data(), part=st.integers(1, 1000))
-    def withdraw_deposit(self, data: st.DataObject, part: int) -> None:
-        payer, host = data.draw(
-            st.sampled_from(sorted(p for p, has in self.deposits.items() if has))
-        )
-        amount = max(1, self.deposits[payer, host] * part // 1000)
-        self.send(calls.Thaw(host, amount), payer)
-        self.refuse(calls.WithdrawDeposit(host), payer, "StillThawing")
-        self.chain.warp(RULES.window)
-        before = self.chain.balance(payer)
-        self.send(calls.WithdrawDeposit(host), payer)
-        assert self.chain.balance(payer) - before == amount
-        self.deposits[payer, host] -= amount
-
-    @precondition(lambda self: any(self.earned.values()))
-    @rule(data=st.data(), to=people)
-    def take_earned(self, data: st.DataObject, to: bytes) -> None:
-        who = data.draw(st.sampled_from(sorted(w for w, due in self.earned.items() if due)))
-        before = self.chain.balance(to)
-        self.send(calls.ClaimEarned(to), who)
-        assert self.chain.balance(to) - before == self.earned.pop(who)
-        self.refuse(calls.ClaimEarned(to), who, "NothingToDo")
-
-    @precondition(lambda self: any(self.credit.values()))
-    @rule(data=st.data(), to=people)
-    def take_credit(self, data: st.DataObject, to: bytes) -> None:
-        contract, who = data.draw(
-            st.sampled_from(sorted(c for c, due in self.credit.items() if due))
-        )
-        before = self.chain.balance(to)
-        self.send(ClaimCredit(contract, to), who)
-        assert self.chain.balance(to) - before == self.credit.pop((contract, who))
-        self.refuse(ClaimCredit(contract, to), who, "NothingTo")
-
-    @rule(contract=st.sampled_from(("ModelRegistry", "DatanetRegistry")))
-    def collect_fees(self, contract: str) -> None:
-        due = self.chain.balance(self.chain.addresses[contract])
-        before = self.chain.balance(TREASURY)
-        self.send(calls.CollectFees(contract), DEPLOYER)
-        assert self.chain.balance(TREASURY) - before == due
-        self.fees -= due
-
-    # ------------------------------------------------------------ attribution
-
-    @precondition(lambda self: not self.pending and self.funded > self.allocated)
     @rule(poster=people, shares=st.lists(parts, min_size=5, max_size=5))
     def post(self, poster: bytes, shares: list[int]) -> None:
-        room = (self.funded - self.allocated) // 5
-        new = {n: self.totals.get(n, 0) + room * part // 1000 for n, part in enumerate(shares)}
-        total = sum(new.values()) - self.allocated
-        bond = max(RULES.bond_min, total * RULES.bond_bps // BPS)
-        root = total_tree(new).root.hash
-        if self.free[poster] < bond:
-            self.refuse(self.posting(root, total), poster, "InsufficientFree")
+        before, parent = self.newest()
+        left = self.funded - sum(before.values())
+        if not left:
             return
-        self.refuse(self.posting(root, self.funded - self.allocated + 1), poster, "Overallocated")
-        self.refuse(replace(self.posting(root, total), expected=self.batches), poster, "Stale")
-        self.refuse(replace(self.posting(root, total), version=2), poster, "Stale")
-        self.send(self.posting(root, total), poster)
-        self.refuse(self.posting(root, total), poster, "PendingBatch")
+        room = left // 10
+        new = {n: before.get(n, 0) + room * part // 1000 for n, part in enumerate(shares)}
+        total = sum(new.values()) - sum(before.values())
+        bond = max(least_bond(len(self.pending)), total * RULES.bond_bps // BPS)
+        root = total_tree(new).root.hash
+        call = self.posting(root, total)
+        if len(self.pending) == PENDING_MAX:
+            self.refuse(call, poster, "TooManyPending")
+            return
+        if self.free[poster] < bond:
+            self.refuse(call, poster, "InsufficientFree")
+            return
+        self.refuse(self.posting(root, left + 1), poster, "Overallocated")
+        self.refuse(replace(call, expected=self.batches), poster, "Stale")
+        self.refuse(replace(call, version=2), poster, "Stale")
+        self.refuse(replace(call, parent_root=b"\x03" * 32), poster, "Stale")
+        late = replace(call.header, as_of=self.chain.time)
+        self.refuse(replace(call, header=late), poster, "Stale")
+        self.send(call, poster)
+        self.refuse(call, poster, "Stale")
         self.lock(poster, bond)
         self.batches += 1
-        self.pending = (self.batches, poster, bond, new)
+        validators = sum(self.nodes.values())
+        now = self.chain.time
+        batch = Pending(self.batches, poster, bond, new, root, now, validators)
+        self.pending.append(batch)
+        assert parent == self.chain.read("AttributionOracle", "batchOf", self.batches).old_root
+
+    @precondition(lambda self: self.free)
+    @rule(poster=people, shares=st.lists(parts, min_size=5, max_size=5), count=st.integers(2, 4))
+    def post_several(self, poster: bytes, shares: list[int], count: int) -> None:
+        for turn in range(count):
+            self.post(poster, shares[turn:] + shares[:turn])
 
     def posting(self, root: bytes, total: int) -> calls.PostBatch:
-        return calls.PostBatch(self.batches + 1, 1, header(root, total))
+        made = header(root, total, self.chain.time - 1)
+        return calls.PostBatch(self.batches + 1, 1, self.newest()[1], made, b"here")
 
     @precondition(lambda self: self.pending)
     @rule()
     def finalize(self) -> None:
-        assert self.pending
-        batch, poster, bond, new = self.pending
-        self.refuse(calls.FinalizeBatch(batch), poster, "WindowOpen")
-        self.chain.warp(RULES.window)
-        self.send(calls.FinalizeBatch(batch), poster)
-        self.unlock(poster, bond)
-        self.totals, self.allocated, self.pending = new, sum(new.values()), None
+        first = self.pending[0]
+        due = first.posted + RULES.window - self.chain.time
+        if due > 0:
+            self.refuse(calls.FinalizeBatch(first.number), first.poster, "WindowOpen")
+            self.chain.warp(due)
+        for later in self.pending[1:]:
+            self.refuse(calls.FinalizeBatch(later.number), first.poster, "ParentPending")
+        self.send(calls.FinalizeBatch(first.number), first.poster)
+        self.unlock(first.poster, first.bond)
+        del self.pending[0]
+        self.totals, self.root = first.totals, first.root
+        self.allocated = sum(first.totals.values())
+
+    def dies(self, place: int, events: list[Any]) -> Pending:
+        """The batch, and those after it, whose bonds are back; the caller knows why it died."""
+        batch, *later = self.pending[place:]
+        del self.pending[place:]
+        for other in later:
+            self.unlock(other.poster, other.bond)
+        numbers = {e.id for e in events if isinstance(e, BatchVoided)}
+        assert numbers - {batch.number} == {other.number for other in later}
+        for other in (batch, *later):
+            self.refuse(calls.FinalizeBatch(other.number), other.poster, "NotPending")
+        return batch
 
     @precondition(lambda self: self.pending)
-    @rule(challenger=people)
-    def withhold(self, challenger: bytes) -> None:
+    @rule(challenger=people, data=st.data())
+    def withhold(self, challenger: bytes, data: st.DataObject) -> None:
         """Nobody answers a demand: the bond is slashed, the demand's bond comes back."""
-        assert self.pending
-        batch, poster, bond, _ = self.pending
-        demand = demand_call(batch, RULES.demand_bond)
+        place = data.draw(st.integers(0, len(self.pending) - 1))
+        batch = self.pending[place]
+        demand = demand_call(batch.number, RULES.demand_bond)
+        late = self.chain.time + RULES.response - batch.posted - RULES.window
+        if late > 0:
+            self.refuse(demand, challenger, "TooLate|WindowClosed")
+            return
         self.send(demand, challenger)
         self.refuse(demand, challenger, "AlreadyDemanded")
-        self.refuse(claim_unanswered(batch), challenger, "ResponseOpen")
+        self.refuse(claim_unanswered(batch.number), challenger, "ResponseOpen")
         self.chain.warp(RULES.response)
-        events = self.send(claim_unanswered(batch), challenger)
-        self.slash(events, poster, bond, challenger)
+        events = self.send(claim_unanswered(batch.number), challenger)
+        self.slash(events, batch.poster, batch.bond, challenger)
         self.credits("AttributionOracle", challenger, RULES.demand_bond)
-        self.refuse(calls.FinalizeBatch(batch), poster, "NotPending")
-        self.pending = None
+        self.dies(place, events)
+
+    @precondition(lambda self: self.pending and self.nodes)
+    @rule(who=people, data=st.data())
+    def object_to(self, who: bytes, data: st.DataObject) -> None:
+        place = data.draw(st.integers(0, len(self.pending) - 1))
+        batch = self.pending[place]
+        call = calls.Object("AttributionOracle", batch.number)
+        if self.chain.time >= batch.posted + RULES.window:
+            self.refuse(call, who, "WindowClosed")
+        elif who not in self.nodes or self.since[who] >= batch.posted:
+            self.refuse(call, who, "NoVote")
+        elif (batch.number, who) in self.objected:
+            self.refuse(call, who, "AlreadyObjected")
+        else:
+            events = self.send(call, who)
+            self.objected[batch.number, who] = self.nodes[who]
+            weight = sum(w for (n, _), w in self.objected.items() if n == batch.number)
+            if 2 * weight > batch.validators:
+                self.dies(place, events)
+                self.unlock(batch.poster, batch.bond)
 
     @precondition(lambda self: self.totals)
     @rule(number=st.integers(0, 4), lie=st.integers(0, 2))
