@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.influence.kernels import kernel_for
 from attribution.influence.store import FeatureSet
 from protocol.codec import require
 from protocol.features import DIMENSION, NO_EXAMPLE, credited
@@ -13,10 +14,7 @@ from protocol.parameters import Parameters
 
 ROWS = 4096  # examples scored at a time
 QUERIES = 256  # answers scored at a time
-HALF = 1024  # 1024 products of int8 sum to at most 2**24: exact in float32, in any order
 MARGIN = 1 - 1e-9  # the float threshold lets a little through; integers decide
-
-assert DIMENSION == 2 * HALF
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +24,6 @@ class Scored:
     example: int
     contributor: int
     score: int
-
-
-def dots(phi: NDArray[np.int8], queries: NDArray[np.int8]) -> NDArray[np.int32]:
-    """[n, 2048] x [m, 2048] -> [n, m], exact: two float32 products of 1024 coordinates each."""
-    assert phi.shape[1] == queries.shape[1] == DIMENSION
-    left, right = phi.astype(np.float32), queries.astype(np.float32)
-    low = left[:, :HALF] @ right[:, :HALF].T
-    high = left[:, HALF:] @ right[:, HALF:].T
-    return low.astype(np.int32) + high.astype(np.int32)
 
 
 def influences_of(
@@ -80,26 +69,45 @@ def _lists(
 ) -> list[list[Scored]]:
     wide = queries.astype(np.int64)
     sizes = np.einsum("qk,qk->q", wide, wide)
+    product = kernel_for(features.rows, len(queries))
     best: list[list[Scored]] = [[] for _ in queries]
     floor = np.zeros(len(queries), np.int64)  # a later example must beat it
     unit = MARGIN * parameters.influence_sigma / 100 / np.sqrt(DIMENSION) * np.sqrt(sizes)
     for at in range(0, features.rows, ROWS):
-        scores = dots(features.phi[at : at + ROWS], queries)
         norms = features.norms2[at : at + ROWS]
-        found = (scores > floor) & (scores > np.sqrt(norms)[:, None] * unit)
+        if not norms.any():
+            continue
+        least = np.sqrt(norms[norms > 0].min()) * unit  # that anyone here must beat
+        scores = product(features.phi[at : at + ROWS], queries)
+        found = scores > np.maximum(floor, least.astype(np.int64))
         found[barred[at : at + ROWS]] = False
         for query in np.flatnonzero(found.any(axis=0)).tolist():
             rows = np.flatnonzero(found[:, query])
-            rows = rows[np.lexsort((rows, -scores[rows, query]))]
-            fresh: list[Scored] = []
-            for row in rows.tolist():
-                if len(fresh) == parameters.influences_max:
-                    break
-                score = int(scores[row, query])
-                if credited(score, int(norms[row]), int(sizes[query]), parameters):
-                    fresh.append(Scored(at + row, int(features.contributors[at + row]), score))
-            merged = sorted(best[query] + fresh, key=lambda one: (-one.score, one.example))
-            best[query] = merged[: parameters.influences_max]
+            fresh = _credited(rows, scores[rows, query], norms[rows], int(sizes[query]), parameters)
+            best[query] += [
+                Scored(at + row, int(features.contributors[at + row]), score)
+                for row, score in fresh
+            ]
+            best[query].sort(key=lambda one: (-one.score, one.example))
+            del best[query][parameters.influences_max :]
             if len(best[query]) == parameters.influences_max:
                 floor[query] = best[query][-1].score
     return best
+
+
+def _credited(
+    rows: NDArray[np.int64],
+    scores: NDArray[np.int32],
+    norms: NDArray[np.int64],
+    size: int,
+    parameters: Parameters,
+) -> list[tuple[int, int]]:
+    """(row, score) of the best that are credited, by integers; rows ascend."""
+    found: list[tuple[int, int]] = []
+    for at in np.argsort(-scores, kind="stable").tolist():
+        if len(found) == parameters.influences_max:
+            break
+        score = int(scores[at])
+        if credited(score, int(norms[at]), size, parameters):
+            found.append((int(rows[at]), score))
+    return found

@@ -7,10 +7,11 @@ An example is a document.  Only its answer counts:
 A query is a prompt and an output, of which the output counts.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json
 
 BYTES_MAX = 1 << 20  # of a document, and of a prompt; what is beyond is not looked at
 MARKER = "\n### Response:\n"
@@ -34,22 +35,17 @@ def parts_of(document: bytes) -> tuple[str, str]:
     line = text.strip()
     if line.startswith("{") and line.endswith("}") and "\n" not in line:
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
+            value = from_json(line)  # bounds the depth, as json.loads may not
+        except ValueError:
             value = None
         if isinstance(value, dict):
             pair = value.get("prompt"), value.get("completion")
             if isinstance(pair[0], str) and isinstance(pair[1], str):
-                return _whole(pair[0]), _whole(pair[1])
+                return pair[0], pair[1]
     prompt, marker, answer = ("\n" + text).partition(MARKER)
     if marker:
         return (prompt + marker)[1:], answer
     return "", text
-
-
-def _whole(text: str) -> str:
-    """JSON can name halves of a character, which no tokenizer takes."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def example_windows(

@@ -13,8 +13,8 @@ and, since directions beyond the kept ones are taken to be alike, the whitened g
 
     z_j = rest * t_j + ((top - rest) * r_j) V  [rank, width]
 
-Where kept = width this is the full rotation, turned back.  All weights are divided by the largest
-of all matrices, which changes no feature, so that they lie in [0, 1].
+Where kept = width there is no rest, and this is the full rotation, turned back.  All weights are
+divided by the largest of all matrices, which changes no feature, so that they lie in [0, 1].
 """
 
 import hashlib
@@ -184,10 +184,10 @@ def _weighed(
     weights = []
     for (_, axes, factor), (top, rest) in zip(turns, variances, strict=True):
         beyond = factor.width - len(axes)
-        mean = (top.sum() + rest.sum()) / factor.size
-        alike = rest / beyond if beyond else torch.zeros_like(rest)
-        weights.append([_inverse_root(part, damping * mean) for part in (top, alike)])
-    largest = max((float(part.max()) for pair in weights for part in pair), default=0.0)
+        damped = damping * (top.sum() + rest.sum()) / factor.size
+        low = _inverse_root(rest / beyond, damped) if beyond else torch.zeros_like(rest)
+        weights.append((_inverse_root(top, damped), low))
+    largest = max(float(part.max()) for pair in weights for part in pair if part.numel())
     made = []
     for (rows, axes, _), pair in zip(turns, weights, strict=True):
         top, rest = (part / largest if largest else part for part in pair)
