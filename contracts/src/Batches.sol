@@ -66,6 +66,7 @@ struct Answer {
     bytes32 query; // keccak256 of the answer's feature; 0 iff the adapter has no feature set in force
 }
 
+/// The first of a claim is paid; the others say how common the span is.
 struct Holder {
     uint32 shard;
     uint64 position;

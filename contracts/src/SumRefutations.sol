@@ -360,15 +360,14 @@ contract SumRefutations {
         return _contributors(r, p) * _owned(c) * weight / (r.outputSize * BPS * BPS);
     }
 
-    /// The part of one holder: equal parts, the remainder to the earliest.
+    /// The part of one holder: the earliest gets all, the others only say how common the span is. Were they paid too, a copy
+    /// with a byte changed would earn as much as its original.
     function _share(Claim memory c, Receipt memory r, Parameters.Values memory p, uint256 slot)
         internal
         pure
         returns (uint256)
     {
-        if (c.holders == 0) return 0;
-        uint256 amount = _amount(c, r, p);
-        return amount / c.holders + (slot == 0 ? amount % c.holders : 0);
+        return slot == 0 && c.holders != 0 ? _amount(c, r, p) : 0;
     }
 
     /// Wei of an answer's fee that are the contributors', rounded down.
