@@ -126,9 +126,12 @@ class Shelf:
     def digests(self, ports: Ports, prefix: str) -> list[bytes]:
         """The receipts whose digests begin with these hex digits; two of them at most."""
         found = list[bytes]()
+        self._followed(ports)
         rows = ports.store.scan(ANSWERS + bytes.fromhex(prefix[: len(prefix) // 2 * 2]))
         for key, _ in islice(rows, SCANNED_MAX):
-            digest = key[len(ANSWERS) : len(ANSWERS) + 32]
+            digest, root = key[len(ANSWERS) : -32], key[-32:]
+            if root not in self._numbers:  # of a branch that is gone
+                continue
             if digest.hex().startswith(prefix) and digest not in found:
                 found.append(digest)
             if len(found) == 2:

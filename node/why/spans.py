@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from node.why.library import Library
 from node.why.values import Piece, Source, SpanWhy
 from node.why.visible import decoded, whole_characters
-from protocol.claims import Claim, Holder, split
+from protocol.claims import Claim, Holder
 from protocol.parameters import Parameters
 
 
@@ -47,9 +47,8 @@ def pieces_of(output: bytes, spans: Sequence[SpanWhy]) -> tuple[Piece, ...]:
 def _span(
     number: int, claim: Claim, amount: int, library: Library, parameters: Parameters
 ) -> SpanWhy:
-    parts = split(amount, len(claim.who)) if claim.who else []
-    sources = tuple(
-        _source(holder, part, library) for holder, part in zip(claim.who, parts, strict=True)
+    sources = tuple(  # who held it first is paid; the others only say how common it is
+        _source(holder, 0 if later else amount, library) for later, holder in enumerate(claim.who)
     )
     return SpanWhy(
         claim=number,

@@ -121,9 +121,9 @@ class Terminal:
         for place, source in enumerate(span["sources"]):
             title = f" “{source['title']}”" if source["title"] else ""
             yield (
-                f"    {'also held by' if place else 'held by'} {self._name(source['contributor'])}"
-                f", document {source['document']} of shard {source['shard']} at byte "
-                f"{source['position']}{title}: {source['amount']['open']} OPEN"
+                f"    {'also held by' if place else 'first held by'} "
+                f"{self._name(source['contributor'])}, document {source['document']} of shard "
+                f"{source['shard']} at byte {source['position']}{title}"
             )
 
     def _influences(self, why: Json) -> None:

@@ -57,8 +57,9 @@ def _payment(row: Json) -> Html:
 def _reason(row: Json) -> list[Html]:
     match row["kind"]:
         case "span":
-            shared = f", shared by {row['holders']}" if row["holders"] > 1 else ""
-            told = f"{row['owned_bytes']} of {row['length']} bytes{shared}, from {_document(row)}"
+            others = row["holders"] - 1
+            held = f", which {others} more held later" if others else ""
+            told = f"{row['owned_bytes']} of {row['length']} bytes{held}, from {_document(row)}"
             return [el("div", f"“{row['words']}”", class_="text"), el("small", told)]
         case "influence":
             told = f"example {row['example']}, about {row['sigmas']} sigmas, {_document(row)}"

@@ -148,27 +148,21 @@ def _span(why: Json, number: int, span: Json) -> Html:
 
 
 def _sources(why: Json, span: Json) -> list[Html]:
+    """Who held it first is paid, whoever else has it is not."""
     order = [row["contributor"] for row in why["contributors"]]
     return [
         el(
             "div",
-            el(
-                "div",
-                el("div", contributor(source["contributor"]), _place(source, bool(place))),
-                money(source["amount"]),
-                class_="row",
-            ),
+            el("div", el("small", "also held by " if later else "first held by "),
+               contributor(source["contributor"]), _place(source)),
             class_=f"source k{hue(order.index(source['contributor']))}",
         )
-        for place, source in enumerate(span["sources"])
-    ]
+        for later, source in enumerate(span["sources"])
+    ]  # fmt: skip
 
 
-def _place(source: Json, later: bool) -> Html:
-    where = (
-        f"document {source['document']} of shard {source['shard']}, byte {source['position']}"
-        f"{', who holds it later' if later else ''}"
-    )
+def _place(source: Json) -> Html:
+    where = f"document {source['document']} of shard {source['shard']}, byte {source['position']}"
     title = f"“{source['title']}”, " if source["title"] else ""
     return el("small", f" {title}{where}")
 
