@@ -1,0 +1,1 @@
+"""What each way to game the attribution earns, on the code that pays."""

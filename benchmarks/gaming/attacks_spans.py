@@ -1,0 +1,207 @@
+"""Ways to game the spans: what the attacker earns with each, and what he would earn honestly."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.gaming.market import FEE, RULES, Held, earned, library, prose, stitched
+from protocol.codec import require
+from protocol.parameters import Parameters
+
+ANSWERS = 60
+OWNER = 3  # the contributor whose file is attacked, or who attacks with it
+COPIER = 100  # and the next ids
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Wei that the attacker earns with an attack and without it; `most` is the bound of the ratio,
+    or of the attacker's share of what the victim earns where he would honestly earn nothing."""
+
+    name: str
+    attacked: int
+    honest: int
+    most: float
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        require(self.honest > 0, f"{self.name}: nothing to compare with")
+        return self.attacked / self.honest
+
+    @property
+    def holds(self) -> bool:
+        return self.ratio <= self.most
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A library and the answers that a model of it gave."""
+
+    held: tuple[Held, ...]
+    sources: tuple[bytes, ...]
+    seed: int
+
+    @classmethod
+    def of(cls, seed: int) -> "Scene":
+        held = tuple(library(random.Random(seed)))
+        return cls(held, tuple(row.text for row in held), seed)
+
+    def answers(self, count: int = ANSWERS) -> list:  # type: ignore[type-arg]
+        return stitched(random.Random(self.seed + 1), self.sources, count)
+
+    def income(self, held: Sequence[Held], who: set[int], rules: Parameters = RULES) -> int:
+        total = earned(held, self.answers(), rules)
+        return sum(total[one] for one in who)
+
+    @property
+    def mine(self) -> Held:
+        return next(row for row in self.held if row.contributor == OWNER)
+
+
+def cut(text: bytes, pieces: int) -> list[bytes]:
+    """The text in so many parts, cut at spaces."""
+    parts, at = [], 0
+    for number in range(1, pieces + 1):
+        end = len(text) if number == pieces else text.rfind(b" ", at, len(text) * number // pieces)
+        parts.append(text[at:end].strip())
+        at = end
+    return [part for part in parts if part]
+
+
+def split_documents(scene: Scene, pieces: int) -> Outcome:
+    """One's own file as many documents."""
+    held: list[Held] = []
+    for row in scene.held:
+        mine = row.contributor == OWNER
+        held += [Held(OWNER, part) for part in cut(row.text, pieces)] if mine else [row]
+    with_, without = scene.income(held, {OWNER}), scene.income(scene.held, {OWNER})
+    return Outcome(f"one's file as {pieces} documents", with_, without, 1.0)
+
+
+def split_contributors(scene: Scene, pieces: int) -> Outcome:
+    """One's own file as documents of many contributors of one's own."""
+    held: list[Held] = []
+    for row in scene.held:
+        mine = row.contributor == OWNER
+        parts = cut(row.text, pieces) if mine else []
+        held += [Held(COPIER + n, part) for n, part in enumerate(parts)] if mine else [row]
+    ids = set(range(COPIER, COPIER + pieces))
+    with_, without = scene.income(held, ids), scene.income(scene.held, {OWNER})
+    return Outcome(f"one's file by {pieces} contributors of one's own", with_, without, 1.0)
+
+
+def own_copies(scene: Scene, copies: int) -> Outcome:
+    """One's own file again, each time with a word changed and by another id."""
+    held = [*scene.held, *_copies(scene.mine.text, copies)]
+    ids = {OWNER, *range(COPIER, COPIER + copies)}
+    with_, without = scene.income(held, ids), scene.income(scene.held, {OWNER})
+    return Outcome(f"one's file again by {copies} more ids", with_, without, 1.0)
+
+
+def _copies(text: bytes, copies: int) -> list[Held]:
+    return [
+        Held(COPIER + n, text + b" %d" % n)  # another content root: no exact duplicate
+        for n in range(copies)
+    ]
+
+
+def _against(scene: Scene, name: str, copies: Sequence[Held], most: float, note: str) -> Outcome:
+    """What copiers of another's file earn, beside what that file earns without them."""
+    ids = {row.contributor for row in copies}
+    with_ = scene.income([*scene.held, *copies], ids)
+    return Outcome(name, with_, scene.income(scene.held, {OWNER}), most, note)
+
+
+def copy_whole(scene: Scene, copies: int) -> Outcome:
+    name = f"another's file, a byte changed, by {copies} id{'s' * (copies > 1)}"
+    return _against(scene, name, _copies(scene.mine.text, copies), COPY, "of the victim's income")
+
+
+def copy_pieces(scene: Scene) -> Outcome:
+    parts = [Held(COPIER, part) for part in cut(scene.mine.text, 8)]
+    return _against(scene, "another's file in 8 pieces", parts, COPY, "of the victim's income")
+
+
+def copy_shuffled(scene: Scene) -> Outcome:
+    """Its sentences in another order."""
+    parts = scene.mine.text.split(b". ")
+    random.Random(scene.seed).shuffle(parts)
+    copy = [Held(COPIER, b". ".join(parts))]
+    return _against(scene, "another's file, sentences shuffled", copy, COPY, "of the victim's income")
+
+
+def copy_paraphrased(scene: Scene) -> Outcome:
+    """Every sixth word replaced, so that few runs of 32 bytes are left."""
+    draw = random.Random(scene.seed)
+    words = scene.mine.text.split(b" ")
+    changed = [prose(draw, len(w) or 1) if n % 6 == 0 else w for n, w in enumerate(words)]
+    copy = [Held(COPIER, b" ".join(changed))]
+    return _against(scene, "another's file, paraphrased", copy, COPY, "of the victim's income")
+
+
+def copy_first(scene: Scene) -> Outcome:
+    """The copier comes first: what a curator's inbox that others can read would be worth."""
+    held = [*_copies(scene.mine.text, 1), *scene.held]
+    with_, without = scene.income(held, {COPIER}), scene.income(scene.held, {OWNER})
+    return Outcome("a copy that is published first", with_, without, 1.0, "of the victim's income")
+
+
+COPY = 0.0  # what a later copy earns
+
+
+def griefed(scene: Scene) -> Outcome:
+    """What is left to the owner when so many ids copy him that his text counts as a phrase."""
+    held = [*scene.held, *_copies(scene.mine.text, RULES.holders_max - 1)]
+    left, whole = scene.income(held, {OWNER}), scene.income(scene.held, {OWNER})
+    return Outcome("left to a victim of K - 1 copies", left, whole, 1.0, "griefing: nobody gains")
+
+
+def echoed(scene: Scene) -> Outcome:
+    """One's text in the prompt, so that the model says it again."""
+    quoted = scene.mine.text[:400]
+    texts = [replace(text, prompt=text.prompt + b" " + quoted, output=quoted) for text in scene.answers()]
+    plain = [replace(text, output=quoted) for text in scene.answers()]
+    with_, without = earned(scene.held, texts)[OWNER], earned(scene.held, plain)[OWNER]
+    return Outcome("one's text quoted in the prompt", with_, without, 0.0)
+
+
+def echoed_changed(scene: Scene) -> Outcome:
+    """The same with a byte changed every 40, so that the prompt holds no whole span."""
+    quoted = scene.mine.text[:400]
+    broken = b"".join(quoted[at : at + 39] + b"~" for at in range(0, 400, 39))
+    texts = [replace(text, prompt=text.prompt + b" " + broken, output=quoted) for text in scene.answers()]
+    plain = [replace(text, output=quoted) for text in scene.answers()]
+    with_, without = earned(scene.held, texts)[OWNER], earned(scene.held, plain)[OWNER]
+    return Outcome("one's text in the prompt, a byte in 40 changed", with_, without, 1.0)
+
+
+def boilerplate(scene: Scene) -> Outcome:
+    """A phrase that everybody has, in a file of one's own: no more than the common rate of it."""
+    phrase = b"permission is hereby granted, free of charge, to any person obtaining a copy of this"
+    common = [replace(row, text=phrase + b" " + row.text) for row in scene.held]
+    texts = [replace(text, output=phrase) for text in scene.answers()]
+    held = [*common, Held(COPIER, phrase * 8)]
+    alone = [row for row in common if row.contributor == 1]
+    with_ = earned(held, texts)[COPIER]
+    return Outcome(
+        "boilerplate that all have", with_, sum(earned(alone, texts).values()), COPY, "of a sole owner's"
+    )
+
+
+Attack = Callable[[Scene], Outcome]
+
+ATTACKS: tuple[Attack, ...] = (
+    *(lambda s, n=n: split_documents(s, n) for n in (2, 8, 32)),  # type: ignore[misc]
+    *(lambda s, n=n: split_contributors(s, n) for n in (2, 8, 32)),  # type: ignore[misc]
+    *(lambda s, n=n: own_copies(s, n) for n in (1, 2, 3)),  # type: ignore[misc]
+    *(lambda s, n=n: copy_whole(s, n) for n in (1, 3)),  # type: ignore[misc]
+    copy_pieces,
+    copy_shuffled,
+    copy_paraphrased,
+    copy_first,
+    griefed,
+    echoed,
+    echoed_changed,
+    boilerplate,
+)
