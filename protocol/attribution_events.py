@@ -91,10 +91,10 @@ class DemandRefunded:
 
 @dataclass(frozen=True, slots=True)
 class SeedRequested:
-    """The seed of the adapter's projection will be the hash of that block."""
+    """The seed of the adapter's projection will come from the hash of that block."""
 
     adapter: bytes
-    block: int
+    target: int
 
 
 @dataclass(frozen=True, slots=True)

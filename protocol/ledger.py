@@ -373,7 +373,7 @@ class Ledger:
         e.OpeningDemanded: _demanded,
         e.OpeningAnswered: _settled,
         e.DemandRefunded: _settled,
-        e.SeedRequested: lambda self, event: self.seed_blocks.update({event.adapter: event.block}),
+        e.SeedRequested: lambda self, event: self.seed_blocks.update({event.adapter: event.target}),
         e.SeedDrawn: lambda self, event: self.seeds.update({event.adapter: event.seed}),
         e.FeaturesPublished: _published_features,
         e.FeaturesFinalized: _features_final,

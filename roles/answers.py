@@ -1,8 +1,8 @@
 """Paid answers heard by gossip: checked, kept durably, read by whoever attributes or audits."""
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from protocol.codec import require
@@ -105,12 +105,17 @@ class Answers:
             if other != digest and overlaps(receipt, self.by_digest[other].receipt):
                 self.contradictions.setdefault(receipt.host, (other, digest))
 
-    def attributable(self, ledger: Ledger) -> Iterator[tuple[bytes, PaidAnswer]]:
-        """Those that are paid on chain for a known adapter, in the order of their vouchers."""
+    def attributable(
+        self, ledger: Ledger, done: Callable[[Voucher], int] = lambda voucher: 0
+    ) -> Iterator[tuple[bytes, PaidAnswer]]:
+        """Those that are paid on chain for a known adapter, in the order of their vouchers.
+
+        `done`: wei of a voucher below which nothing is looked for.
+        """
         for voucher, rows in self.by_voucher.items():
             paid = ledger.redeemed.get(voucher, 0)
             if voucher[2] in ledger.adapters:
-                for _, digest in rows:
+                for _, digest in rows[bisect_left(rows, (done(voucher), b"")) :]:
                     answer = self.by_digest[digest]
                     if answer.receipt.cumulative <= paid:
                         yield digest, answer

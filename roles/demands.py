@@ -10,17 +10,21 @@ answer is over, the one who asked claims the poster's bond; a while later everyb
 an open demand keeps the queue of batches closed.  Who holds the body of somebody else's batch may
 answer for a poster that is silent for half of the time, and gets the demand's bond for it.  A
 header that counts fewer leaves than its trees have opens them all: it is refuted, not asked.
+The same holds for the texts and tables of shards, and for the rows and the basis of feature sets.
 
 What it gives.  Who cannot or does not answer loses a bond of at least the batch's total, so roots
 over nothing, over a lost body, or posted by a node that went away earn nothing.  Who answers is
 safe, whoever asks: a griefer pays the demand's bond to him for each leaf.
 
-What it does not give.  A poster who keeps the whole body and opens every single leaf that is
-demanded is not slashed, and earns the demands' bonds; what he opened stands in the calldata, which
-no role reads yet.  To judge him, validators must collect those answers and ask until the leaf that
-lies is open: until then such a poster is only made to speak.  A leaf that a liar has lost among n
-is found with the chance of (validators that ask) / n.  And the bonds of the demands that were
-answered wait as credits on the contract: `claimCredit` is not called here.
+What closes the rest.  A poster who keeps the whole body and opens every single leaf that is
+demanded is not slashed, and earns the demands' bonds.  But he never becomes final: a validator that
+still cannot judge the batch in the last eighth of its window objects to it on chain
+(`roles.objections`), and more than half of the validators' bonds void it; what he did was in vain.
+So is the leaf that a liar has lost among many, which a demand hits by chance only.  Bonds of
+answered demands are credits on the contract, and `roles.credits` collects them.
+
+What it does not give.  Until then such a poster holds up the batches that would stand on his, since
+nobody else can compose on totals that he alone knows; and the objection takes nothing from him.
 """
 
 import hashlib
@@ -33,12 +37,22 @@ from protocol.batch import Body
 from protocol.codec import Reader, uint
 from protocol.demands import ClaimUnanswered, Demand, RefundDemand
 from protocol.errors import Malformed, Temporary
-from protocol.ledger import BatchRecord, ShardRecord, Status
-from protocol.merkle import DOCUMENT, TEXT
+from protocol.ledger import BatchRecord, FeatureSetRecord, ShardRecord, Status
+from protocol.merkle import BODY, DOCUMENT, FEATURE, TEXT
 from protocol.refute import Refutation
 from roles.batches import fetch_body
-from roles.disclosures import BATCHES, SHARDS, ShardBodies, disclose, disclose_shard
+from roles.disclosures import (
+    BATCHES,
+    FEATURES,
+    SHARDS,
+    FeatureBodies,
+    ShardBodies,
+    disclose,
+    disclose_features,
+    disclose_shard,
+)
 from roles.doubts import Place, doubtful, leaf_of_body
+from roles.feature_sets import FeatureSets
 from roles.intents import PURSUED, pursue, refused
 from roles.ports import Ports
 
@@ -49,6 +63,7 @@ MARGIN = 10  # seconds that a demand needs to be included, before the last momen
 GRACE = 120  # seconds that who asked has before everybody claims a bond
 
 DEMANDED = b"demanded/"  # what this node asked for: one leaf a subject
+CONTRACTS = (BATCHES, SHARDS, FEATURES)
 
 Examine = Callable[[BatchRecord], Awaitable[Case]]
 
@@ -57,23 +72,21 @@ Examine = Callable[[BatchRecord], Awaitable[Case]]
 
 
 async def answer_demands(ports: Ports, examine: Examine, *, others: bool = False) -> None:
-    """Open what is demanded of our own pending batch.  Raises what `examine` raises.
+    """Open what is demanded of our own pending batches.  Raises what `examine` raises.
 
-    With `others` also of somebody else's, for who has judged it valid: once half of the time for
+    With `others` also of somebody else's, for who has judged them valid: once half of the time for
     the answer has passed.
     """
-    batch = ports.chain.ledger.pending_batch()
-    if batch is None:
-        return
-    mine, root = batch.poster == ports.signer.address, batch.header.data_root
-    wait = 0 if mine else ports.chain.ledger.parameters[batch.version].response // 2
-    open_ = _unanswered(ports, BATCHES, batch.batch, root, wait)
-    if not open_ or not (mine or others):
-        return
-    case = await examine(batch)
-    for (tree, index), stem in open_:
-        call = await ports.compute(disclose, case, tree, index)
-        await pursue(ports, stem, call, ANSWER_SECONDS)
+    for batch in ports.chain.ledger.pending_batches():
+        mine, root = batch.poster == ports.signer.address, batch.header.data_root
+        wait = 0 if mine else ports.chain.ledger.parameters[batch.version].response // 2
+        open_ = _unanswered(ports, BATCHES, batch.batch, root, wait)
+        if not open_ or not (mine or others):
+            continue
+        case = await examine(batch)
+        for (tree, index), stem in open_:
+            call = await ports.compute(disclose, case, tree, index)
+            await pursue(ports, stem, call, ANSWER_SECONDS)
 
 
 async def own_case(ports: Ports, batch: BatchRecord) -> Case:
@@ -97,6 +110,20 @@ async def answer_shard_demands(ports: Ports, shards: Iterable[ShardRecord]) -> N
         for (tree, index), stem in open_:
             call = await ports.compute(disclose_shard, held, tree, index)
             await pursue(ports, stem, call, ANSWER_SECONDS)
+
+
+async def answer_feature_demands(ports: Ports, sets: FeatureSets) -> None:
+    """Open what is demanded of those pending feature sets that are ours."""
+    for row in list(ports.chain.ledger.feature_sets.values()):
+        if row.status is not Status.PENDING or row.poster != ports.signer.address:
+            continue
+        open_ = _unanswered(ports, FEATURES, row.id, row.features.root)
+        if open_:
+            features, basis = await sets.of(ports, row), await ports.bodies.fetch(row.basis)
+            held = FeatureBodies(row.id, features, basis)
+            for (tree, index), stem in open_:
+                call = await ports.compute(disclose_features, held, tree, index)
+                await pursue(ports, stem, call, ANSWER_SECONDS)
 
 
 def _unanswered(
@@ -172,6 +199,25 @@ async def demand_withheld_shard(ports: Ports, row: ShardRecord) -> None:
             return
 
 
+async def demand_withheld_features(ports: Ports, row: FeatureSetRecord) -> None:
+    """Demand a leaf of a pending feature set whose rows or basis cannot be had."""
+    rules = ports.chain.ledger.parameters[row.version]
+    subject = _Subject(FEATURES, row.id, row.features.root)
+    draw = _draw(ports, subject)
+    if not subject.may_ask(ports, row.deadline, rules.datanet_window, rules.response, draw):
+        return
+    count = {FEATURE: row.example_count, BODY: row.basis.count}
+    for kind, body in ((FEATURE, row.features), (BODY, row.basis)):
+        try:
+            if body.size:
+                await ports.bodies.fetch_file(body)
+                continue
+        except Temporary:
+            pass
+        await subject.ask(ports, (kind, draw.randrange(max(1, count[kind]))), rules.demand_bond)
+        return
+
+
 @dataclass(frozen=True)
 class _Subject:
     """What something is demanded of."""
@@ -245,7 +291,8 @@ async def claim_unanswered(ports: Ports) -> None:
 
 async def _refund(ports: Ports, key: bytes, place: Place) -> None:
     """Once a subject is decided: nobody knows here whether a bond is left, so try it once."""
-    contract = BATCHES if key.startswith(DEMANDED + BATCHES.encode()) else SHARDS
+    named = (name for name in CONTRACTS if key.startswith(DEMANDED + name.encode()))
+    contract = next(named)
     reader = Reader(key.removeprefix(DEMANDED + contract.encode()))
     subject = _Subject(contract, reader.uint(8), reader.take(32))
     if _poster(ports, contract, subject.number) is not None:
@@ -262,6 +309,9 @@ def _poster(ports: Ports, contract: str, subject: int) -> bytes | None:
     if contract == BATCHES:
         batch = ledger.batches.get(subject)
         return batch.poster if batch and batch.status is Status.PENDING else None
+    if contract == FEATURES:
+        found = ledger.feature_sets.get(subject)
+        return found.poster if found and found.status is Status.PENDING else None
     rows = (row for shards in ledger.shards.values() for row in shards)
     return next(
         (r.curator for r in rows if r.publication == subject and r.status is Status.PENDING), None

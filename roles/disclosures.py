@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from attribution.influence.store import FeatureSet
 from attribution.openings import Case
 from protocol.codec import require
 from protocol.datanet import decode_table
@@ -9,9 +10,11 @@ from protocol.demands import (
     CONTENT_TREE,
     OUTPUT_TREE,
     PROMPT_TREE,
+    QUERY_TREE,
     AnswerContentDemand,
     AnswerDemand,
     AnswerEntryDemand,
+    AnswerQueryDemand,
     AnswerTextDemand,
     AnswerTotalDemand,
 )
@@ -21,6 +24,8 @@ from protocol.merkle import (
     CLAIM,
     DOCUMENT,
     ENTRY,
+    FEATURE,
+    INFLUENCE,
     LEAF_BYTES,
     TEXT,
     TOTAL,
@@ -31,9 +36,11 @@ from protocol.openings import DocumentOpening
 LEAF_BITS = 32  # of the number of a text's leaf, below the number of whose text it is
 LEAF_MASK = (1 << LEAF_BITS) - 1
 
-BATCHES, SHARDS = "AttributionOracle", "DatanetRegistry"
+BATCHES, SHARDS, FEATURES = "AttributionOracle", "DatanetRegistry", "FeatureRegistry"
 
-Disclosure = AnswerDemand | AnswerTextDemand | AnswerEntryDemand | AnswerTotalDemand
+Disclosure = (
+    AnswerDemand | AnswerTextDemand | AnswerEntryDemand | AnswerTotalDemand | AnswerQueryDemand
+)
 ShardDisclosure = AnswerDemand | AnswerContentDemand
 Leaf = tuple[bytes, tuple[bytes, ...]]
 
@@ -44,26 +51,57 @@ def disclose(case: Case, tree: int, index: int) -> Disclosure:
     `Malformed` where it has no such leaf: then these are not the bytes that were posted.
     """
     body, batch = case.body, case.batch
-    if tree in (ANSWER, OUTPUT_TREE, PROMPT_TREE):
-        number = index if tree == ANSWER else index >> LEAF_BITS
-        require(number < len(body.answers), "a demand of an answer that the body has not")
-    require(tree != CLAIM or index < len(body.claims), "a demand of a claim that the body has not")
+    counts = {
+        ANSWER: len(body.answers),
+        CLAIM: len(body.claims),
+        INFLUENCE: len(body.influences),
+        **dict.fromkeys((OUTPUT_TREE, PROMPT_TREE, QUERY_TREE), len(body.answers) << LEAF_BITS),
+    }
+    require(index < counts.get(tree, index + 1), f"a demand of tree {tree}: the body has not that")
+    number = index >> LEAF_BITS
     if tree == ENTRY:
         return AnswerEntryDemand(batch, case.entry(index))
     if tree == TOTAL:
         return AnswerTotalDemand(batch, index, case.new_total(index))
+    if tree == QUERY_TREE:
+        return AnswerQueryDemand(batch, case.answer(number), body.queries[number])
     if tree in (OUTPUT_TREE, PROMPT_TREE):
-        text = body.texts[index >> LEAF_BITS]
+        text = body.texts[number]
         leaf = leaf_of(TEXT, text.output if tree == OUTPUT_TREE else text.prompt, index & LEAF_MASK)
-        return AnswerTextDemand(batch, tree, index, case.answer(index >> LEAF_BITS), *leaf)
+        return AnswerTextDemand(batch, tree, index, case.answer(number), *leaf)
+    return AnswerDemand(BATCHES, batch, tree, index, *_leaf(case, tree, index))
+
+
+def _leaf(case: Case, tree: int, index: int) -> Leaf:
+    """Of a positional tree of a batch."""
+    body, trees = case.body, case.trees
     if tree == BODY:
-        opened = leaf_of(BODY, body.encode(), index)
-    elif tree == ANSWER:
-        opened = body.answers[index].words(), tuple(case.trees.answers.siblings(index))
+        return leaf_of(BODY, body.encode(), index)
+    if tree == ANSWER:
+        return body.answers[index].words(), tuple(trees.answers.siblings(index))
+    if tree == CLAIM:
+        return body.claims[index].words(), tuple(trees.claims.siblings(index))
+    assert tree == INFLUENCE, f"the contract lets nobody demand of tree {tree}"
+    return body.influences[index].words(), tuple(trees.influences.siblings(index))
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBodies:
+    """The rows and the basis of a published feature set."""
+
+    id: int
+    features: FeatureSet
+    basis: bytes
+
+
+def disclose_features(held: FeatureBodies, tree: int, index: int) -> AnswerDemand:
+    """Open any leaf that the contract lets somebody demand of a feature set."""
+    if tree == BODY:
+        leaf = leaf_of(BODY, held.basis, index)
     else:
-        assert tree == CLAIM, f"the contract lets nobody demand of tree {tree}"
-        opened = body.claims[index].words(), tuple(case.trees.claims.siblings(index))
-    return AnswerDemand(BATCHES, batch, tree, index, *opened)
+        assert tree == FEATURE, f"the contract lets nobody demand of tree {tree}"
+        leaf = held.features.row(index), tuple(held.features.siblings(index))
+    return AnswerDemand(FEATURES, held.id, tree, index, *leaf)
 
 
 @dataclass(frozen=True, slots=True)

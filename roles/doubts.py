@@ -5,7 +5,7 @@ from random import Random
 from attribution.openings import Case
 from protocol.batch import Body, Header, Trees
 from protocol.claims import Answer
-from protocol.demands import OUTPUT_TREE, PROMPT_TREE
+from protocol.demands import OUTPUT_TREE, PROMPT_TREE, QUERY_TREE
 from protocol.errors import Malformed
 from protocol.merkle import (
     ANSWER,
@@ -13,13 +13,14 @@ from protocol.merkle import (
     BODY_LEAF,
     CLAIM,
     ENTRY,
+    INFLUENCE,
     LEAF_BYTES,
     TEXT,
     TOTAL,
     byte_root,
     depth_of,
 )
-from protocol.openings import NO_ANSWER, NO_CLAIM
+from protocol.openings import NO_ANSWER, NO_CLAIM, NO_INFLUENCE
 from protocol.parameters import Parameters
 from protocol.refute import Chain, Invented, Refutation
 from protocol.sumtree import entry_position
@@ -53,7 +54,7 @@ def doubtful(
         body = Body.decode(wire)
         trees = body.trees()
     except Malformed:
-        return ANSWER, draw.randrange(header.answer_count)
+        return anywhere(header, draw)
     case = Case(batch, body, trees, (), {}, {}, parameters)
     return _other_tree(header, trees, case, draw) or _other_text(body, draw)
 
@@ -63,15 +64,18 @@ def _other_tree(
 ) -> Place | Refutation | None:
     if found := miscounted(header, case):
         return found
-    roots = trees.answers.root, trees.claims.root
-    counts = trees.answers.count, trees.claims.count
-    if (roots[0], counts[0]) != (header.answers_root, header.answer_count):
-        return ANSWER, _beyond(counts[0], header.answer_count, draw)
-    if (roots[1], counts[1]) != (header.claims_root, header.claim_count):
-        # A batch that says it has no claims is asked for the last answer, which counts them.
-        if not header.claim_count:
-            return ANSWER, header.answer_count - 1
-        return CLAIM, _beyond(counts[1], header.claim_count, draw)
+    posted = {
+        ANSWER: (header.answers_root, header.answer_count),
+        CLAIM: (header.claims_root, header.claim_count),
+        INFLUENCE: (header.influences_root, header.influence_count),
+    }
+    given = {ANSWER: trees.answers, CLAIM: trees.claims, INFLUENCE: trees.influences}
+    for kind, (root, count) in posted.items():
+        if (given[kind].root, given[kind].count) != (root, count):
+            # A batch that says it has none is asked for the last answer, which counts them.
+            if not count:
+                return ANSWER, header.answer_count - 1
+            return kind, _beyond(given[kind].count, count, draw)
     body, entries = case.body, trees.entries.root
     if entries != (header.entries_root, header.total):
         places = [entry_position(entry.contributor, number) for number, entry in body.entries]
@@ -79,6 +83,17 @@ def _other_tree(
     if trees.totals.root.hash != header.totals_root:
         return TOTAL, draw.choice([who for who, _ in body.totals] or [0])
     return None
+
+
+def anywhere(header: Header, draw: Random) -> Place:
+    """A leaf of any tree of a batch whose body says nothing."""
+    answer = draw.randrange(header.answer_count)
+    places = [(ANSWER, answer), (QUERY_TREE, answer << LEAF_BITS), (ENTRY, 0), (TOTAL, 0)]
+    if header.claim_count:
+        places.append((CLAIM, draw.randrange(header.claim_count)))
+    if header.influence_count:
+        places.append((INFLUENCE, draw.randrange(header.influence_count)))
+    return draw.choice(places)
 
 
 def _beyond(given: int, posted: int, draw: Random) -> int:
@@ -95,13 +110,14 @@ def miscounted(header: Header, case: Case) -> Refutation | None:
     same = trees.answers.root == header.answers_root and trees.answers.depth == depth_of(posted)
     if same and 0 < posted <= len(answers):
         last = answers[posted - 1]
-        if last.first_claim + last.claim_count != header.claim_count:
+        ends = last.first_claim + last.claim_count, last.first_influence + last.influence_count
+        if ends != (header.claim_count, header.influence_count):
             return Chain(case.batch, case.answer(posted - 1), NO_ANSWER)
     if trees.entries.root == (header.entries_root, header.total):
         for number, entry in case.body.entries:  # of an answer that is counted out
             if entry.answer >= posted:
                 place = entry_position(entry.contributor, number)
-                return Invented(case.batch, case.entry(place), NO_CLAIM, NO_ANSWER)
+                return Invented(case.batch, case.entry(place), NO_CLAIM, NO_INFLUENCE, NO_ANSWER)
     return None
 
 

@@ -1,6 +1,6 @@
 """What a role needs from the world: `node` plugs in libp2p, chain, threads; tests memory."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, TypeVarTuple
@@ -119,6 +119,59 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """What the features of an adapter's texts are computed with."""
+
+    base: bytes  # id of the base model
+    adapter: bytes
+    weights: Path
+    basis: Path | None  # None while it is still to be made
+    seed: bytes
+
+
+class Built(Protocol):
+    """What came of the examples of an adapter."""
+
+    @property
+    def basis(self) -> bytes: ...
+
+    @property
+    def phi(self) -> Any:
+        """int8 [n, 2048], one row an example."""
+
+
+class Featurizer(Protocol):
+    """Features of texts by a base model that is at hand (`attribution.influence`).
+
+    All raise `Temporary` when it could not be done now, `Refused` when it never can.
+    """
+
+    def has(self, base: bytes) -> bool:
+        """Whether that base model is here."""
+
+    async def queries(self, lens: Lens, pairs: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """The features of answers, as (prompt, output)."""
+
+    async def examples(self, lens: Lens, texts: Sequence[bytes]) -> list[bytes]:
+        """The features of documents."""
+
+    async def build(
+        self, lens: Lens, texts: Sequence[bytes], progress: Callable[[int, int], None]
+    ) -> Built:
+        """A basis from these documents, and their features under it."""
+
+
+class Availability(Protocol):
+    """A server of data availability (`rollup.da`); both raise `Temporary` and `Malformed`."""
+
+    async def put(self, data: bytes) -> bytes:
+        """Keep at most 1 MiB; how to get it again.  `Refused` for what is never taken."""
+
+    async def get(self, commitment: bytes) -> bytes:
+        """The data, checked as far as the commitment allows."""
+
+
 @dataclass(frozen=True)
 class Ports:
     gossip: Gossip
@@ -128,6 +181,8 @@ class Ports:
     signer: Signer
     compute: Compute
     clock: Clock
+    featurizer: Featurizer | None = None  # none where no base model is at hand
+    availability: Availability | None = None  # none where no DA server is configured
 
 
 class Role(Protocol):

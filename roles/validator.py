@@ -1,46 +1,60 @@
 """Validator: recomputes what others post, says what it found, refutes what is wrong on chain."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import trio
 
-from attribution.corpus import Corpus
-from attribution.fraud import find_fraud, find_plain_fraud
-from attribution.openings import Case
 from datanet.fraud import Examined, find_shard_fraud
-from protocol.batch import Body
 from protocol.calls import RefuteEquivocation
 from protocol.errors import Malformed, Temporary
 from protocol.ledger import BatchRecord, Ledger, ShardRecord, Status
-from protocol.messages import Finding, Message, PaidAnswer, Verdict
-from protocol.parameters import Parameters
+from protocol.messages import FeatureVerdict, Finding, Message, PaidAnswer, Verdict
 from protocol.refute import Refutation
-from roles.answers import Answers, receipt_domain
-from roles.batches import FinalBodies, Taken, fetch_body
+from roles.answers import Answers
+from roles.audits import audit_queries
+from roles.batches import BatchBodies
 from roles.corpora import Corpora
+from roles.credits import collect_credits
 from roles.curator import datanet_domain
 from roles.demands import claim_unanswered, demand_withheld, demand_withheld_shard
+from roles.disclosures import BATCHES
+from roles.feature_judging import FeatureJudge
+from roles.feature_sets import FeatureSets
 from roles.intents import pursue, refused
+from roles.judging import Judge, Read, Unreadable
+from roles.objections import is_late, object_to
 from roles.ports import Ports
 
 JUDGED, AUDITED, SAID = b"judged/", b"audited/", b"verdict/"
+EXACT, SAMPLED, WHOLE = b"exact", b"valid", b"whole"  # how far a batch was found to be right
 REFUTE_SECONDS = 10  # until a refused refutation is tried again
+AGAIN_SECONDS = 6  # until a body that was missing is asked for again
 
 
 @dataclass(frozen=True)
 class Validator:
     consumes: ClassVar[tuple[type[Message], ...]] = (PaidAnswer,)
-    emits: ClassVar[tuple[type[Message], ...]] = (Verdict,)
+    emits: ClassVar[tuple[type[Message], ...]] = (Verdict, FeatureVerdict)
 
     corpora: Corpora = field(default_factory=Corpora)
     answers: Answers = field(default_factory=Answers)
-    final: FinalBodies = field(default_factory=FinalBodies)
+    bodies: BatchBodies = field(default_factory=BatchBodies)
+    feature_sets: FeatureSets = field(default_factory=FeatureSets)
 
     trouble: dict[str, str] = field(default_factory=dict)  # what cannot be told, and why
+    judge: Judge = field(init=False)
+    features: FeatureJudge = field(init=False)
     _found: dict[bytes, Refutation] = field(default_factory=dict)  # by the batch's data root
+    _false: set[bytes] = field(default_factory=set)  # data roots of what an audit found wrong
+    _missing: dict[bytes, int] = field(default_factory=dict)  # when to look again, by data root
+
+    def __post_init__(self) -> None:
+        judge = Judge(self.corpora, self.feature_sets, self.bodies)
+        object.__setattr__(self, "judge", judge)
+        object.__setattr__(self, "features", FeatureJudge(self.corpora, self.feature_sets))
 
     async def run(self, ports: Ports) -> None:
         self.answers.load(ports)
@@ -55,12 +69,18 @@ class Validator:
         """Each subject by itself: one that cannot be judged keeps nobody from the next."""
         ledger = ports.chain.ledger
         self.trouble.clear()
-        if batch := ledger.pending_batch():
+        for batch in ledger.pending_batches():
             await self._try(f"batch {batch.batch}", self._judge, ports, batch)
+            if self._refuted(ports, batch):
+                break  # those that stand on it end with it
         for shard in pending_shards(ledger):
             await self._try(f"shard {shard.datanet}/{shard.index}", self._audit, ports, shard)
+        for row in list(ledger.feature_sets.values()):
+            if row.status is Status.PENDING:
+                await self._try(f"feature set {row.id}", self.features.judge, ports, row)
         await self._convict_hosts(ports)
         await self._try("demands", claim_unanswered, ports)
+        await collect_credits(ports)
 
     async def _try(self, name: str, look: Callable[..., Awaitable[None]], *about: object) -> None:
         try:
@@ -68,67 +88,72 @@ class Validator:
         except (Temporary, Malformed) as error:
             self.trouble[name] = str(error)
 
+    def _refuted(self, ports: Ports, batch: BatchRecord) -> bool:
+        """Whether the proof against the batch is on its way."""
+        found = self._found.get(batch.header.data_root)
+        return found is not None and not refused(ports, _stem(batch, found))
+
     async def _judge(self, ports: Ports, batch: BatchRecord) -> None:
         """Recompute a batch until the chain has decided about it; only what is valid is final."""
-        if ports.store.get(_key(batch)) is not None:
+        ledger, root = ports.chain.ledger, batch.header.data_root
+        judged = ports.store.get(_key(batch))
+        doubted = bool(ledger.objections.get((BATCHES, batch.batch)))
+        if judged in (EXACT, WHOLE) or (judged == SAMPLED and not doubted):
             return
-        found = self._found.get(batch.header.data_root)
+        if root in self._false:
+            await object_to(ports, batch)
+            raise Temporary("features of answers are not what their texts give: objected to")
+        found = self._found.get(root)
         if found is None or refused(ports, _stem(batch, found)):
-            try:
-                found = await self._find(ports, batch)
-            except (Temporary, Malformed):
-                await self._say(ports, batch, Finding.CANNOT_TELL)
-                await demand_withheld(ports, batch)
-                raise
-        if found is None:
-            await self._say(ports, batch, Finding.VALID)
-            ports.store.write({_key(batch): b"valid"}, sync=True)
-            return
-        self._found[batch.header.data_root] = found
+            if ledger.time < self._missing.get(root, 0):
+                raise Temporary("its body is missing, and soon asked for again")
+            read = await self._read(ports, batch)
+            found = None if judged else await self._find(ports, batch, read)
+            if found is None:
+                await self._audit_queries(ports, batch, read, every=doubted)
+                return
+        self._found[root] = found
         await pursue(ports, _stem(batch, found), found, REFUTE_SECONDS)
         await self._say(ports, batch, Finding.INVALID)
 
-    async def _find(self, ports: Ports, batch: BatchRecord) -> Refutation | None:
-        """What convicts the batch.  `Temporary` while something for that cannot be had."""
-        ledger, body, wire = ports.chain.ledger, *await self._body(ports, batch)
-        held, missing = await self._corpora(ports, body)
-        old = await self.final.totals_before(ports, batch.batch)
-        digests = tuple(a.receipt.digest(receipt_domain(ledger)) for a in body.answers)
-        rules = ledger.parameters[batch.version]
-        case = await ports.compute(build_case, batch, body, wire, digests, held, old, rules)
-        redeemed, final = dict(ledger.redeemed), await self._overlapping(ports, batch, body)
-        if missing is None:
-            return await ports.compute(find_fraud, case, redeemed, final)
-        found = await ports.compute(find_plain_fraud, case, redeemed, final)
-        if found is None:
-            raise missing
-        return found
+    async def _read(self, ports: Ports, batch: BatchRecord) -> Read:
+        try:
+            return await self.judge.read(ports, batch)
+        except Unreadable:
+            await self._give_up(ports, batch)
+            raise
 
-    async def _body(self, ports: Ports, batch: BatchRecord) -> tuple[Body, bytes]:
-        wire = await fetch_body(ports, batch)
-        return await ports.compute(Body.decode, wire), wire
+    async def _find(self, ports: Ports, batch: BatchRecord, read: Read) -> Refutation | None:
+        try:
+            return await self.judge.find(ports, batch, read)
+        except Unreadable:
+            await self._give_up(ports, batch)
+            raise
+        except (Temporary, Malformed):
+            await self._say(ports, batch, Finding.CANNOT_TELL)
+            raise
 
-    async def _corpora(
-        self, ports: Ports, body: Body
-    ) -> tuple[dict[bytes, Corpus], Temporary | Malformed | None]:
-        """By adapter; and why one is missing."""
-        adapters, held = ports.chain.ledger.adapters, dict[bytes, Corpus]()
-        missing: Temporary | Malformed | None = None
-        for name in {answer.receipt.adapter for answer in body.answers} & adapters.keys():
-            try:
-                held[name] = await self.corpora.of_adapter(ports, adapters[name])
-            except (Temporary, Malformed) as error:
-                missing = error
-        return held, missing
+    async def _give_up(self, ports: Ports, batch: BatchRecord) -> None:
+        """For now: ask the poster on chain; in the end, do not let it become final."""
+        ledger = ports.chain.ledger
+        await self._say(ports, batch, Finding.CANNOT_TELL)
+        await demand_withheld(ports, batch)
+        if is_late(ledger, batch.deadline, ledger.parameters[batch.version].window):
+            await object_to(ports, batch)
+        self._missing[batch.header.data_root] = ledger.time + AGAIN_SECONDS
 
-    async def _overlapping(self, ports: Ports, batch: BatchRecord, body: Body) -> list[Case]:
-        """Earlier final batches that were paid by a part of the same vouchers."""
-        found, rules = [], ports.chain.ledger.current
-        for record, old in await self.final.all(ports):
-            if record.batch < batch.batch and overlap(body, old):
-                trees = await ports.compute(old.trees)
-                found.append(Case(record.batch, old, trees, (), {}, {}, rules))
-        return found
+    async def _audit_queries(
+        self, ports: Ports, batch: BatchRecord, read: Read, *, every: bool
+    ) -> None:
+        """All that is exact is right."""
+        audit = await audit_queries(ports, batch, read.body, every=every)
+        await self._say(ports, batch, audit.finding)
+        if audit.finding is Finding.INVALID:
+            self._false.add(batch.header.data_root)
+            await object_to(ports, batch)
+            raise Temporary(f"{audit.reason}: objected to")
+        done = {Finding.VALID: WHOLE if every else SAMPLED}.get(audit.finding, EXACT)
+        ports.store.write({_key(batch): done}, sync=True)
 
     async def _say(self, ports: Ports, batch: BatchRecord, finding: Finding) -> None:
         """Gossip a verdict once."""
@@ -174,14 +199,6 @@ def pending_shards(ledger: Ledger) -> list[ShardRecord]:
     return [row for row in rows if row.status is Status.PENDING]
 
 
-def overlap(body: Body, old: Body) -> bool:
-    """Whether some answers of two batches are paid by the same part of a voucher."""
-    taken = Taken()
-    for row in old.answers:
-        taken.take(row.receipt)
-    return not all(taken.take(row.receipt) for row in body.answers)
-
-
 def _stem(batch: BatchRecord, found: Refutation) -> str:
     tag = hashlib.sha256(repr(found).encode()).hexdigest()[:16]
     return f"refute/{batch.batch}/{batch.header.data_root.hex()[:16]}/{tag}"
@@ -189,22 +206,3 @@ def _stem(batch: BatchRecord, found: Refutation) -> str:
 
 def _key(batch: BatchRecord) -> bytes:
     return JUDGED + batch.batch.to_bytes(8, "big") + batch.header.data_root
-
-
-def build_case(
-    batch: BatchRecord,
-    body: Body,
-    wire: bytes,
-    digests: tuple[bytes, ...],
-    corpora: Mapping[bytes, Corpus],
-    old_totals: Mapping[int, int],
-    parameters: Parameters,
-) -> Case:
-    """A case over the posted trees; `Malformed` if the body does not give them."""
-    trees = body.trees()
-    if trees.header(wire) != batch.header:
-        raise Malformed("the body that was published has other roots than the batch")
-    for answer, text in zip(body.answers, body.texts, strict=True):
-        if not text.matches(answer.receipt):
-            raise Malformed("a text that is not what its receipt commits to")
-    return Case(batch.batch, body, trees, digests, corpora, old_totals, parameters)

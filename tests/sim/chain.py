@@ -13,19 +13,22 @@ import trio
 
 from protocol import calls, events
 from protocol.court import NO_ROOT
-from protocol.datanet import Shard
 from protocol.errors import Refused
-from protocol.ledger import Ledger, Status
-from protocol.parameters import Parameters
+from protocol.ledger import BatchRecord, FeatureSetRecord, Ledger, RoleBit, Status
 from protocol.receipt import domain
 from protocol.refute import Refutation, convicts
+from protocol.refute_features import FeatureRefutation
 from protocol.signature import Domain
 from protocol.sumtree import Node
-from tests.sim.courts import DEMAND_CALLS, DemandCourt
+from tests.sim.courts import DEMAND_CALLS, Court, DemandCourt
+from tests.sim.registries import FeatureOffice
 
 BLOCK = 2.0  # seconds
 CHAIN_ID = 901
 CONTRACTS = {"InferenceEscrow": b"\xe5" * 20, "DatanetRegistry": b"\xda" * 20}
+PENDING_MAX, PENDING_PLAIN = 16, 8
+AS_OF_AGE_MAX = 3_600
+ORACLE = "AttributionOracle"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,13 @@ class SimBlock:
     events: Sequence[Any]
 
 
+@dataclass(frozen=True)
+class Bond:
+    poster: bytes
+    amount: int
+    jury: int  # validators when it was posted
+
+
 @dataclass
 class SimChain:
     """One chain for all; transactions take a drawn time to be included, in any order."""
@@ -49,22 +59,35 @@ class SimChain:
     setup: Sequence[Any]  # events before block 0: the deployment, registrations, stakes
     delay: Callable[[], float] = lambda: 0.0
     truth: Ledger = field(init=False)
-    locked: Counter[bytes] = field(default_factory=Counter)
+    bonds: dict[tuple[str, int], Bond] = field(default_factory=dict)  # by contract and subject
     slashes: list[tuple[bytes, bytes, int]] = field(default_factory=list)  # who, by whom, kind
-    _roots: dict[int, Node] = field(default_factory=dict)  # the pool's root at posting
+    voids: list[tuple[int, int]] = field(default_factory=list)  # batch, because of which
+    collected: Counter[bytes] = field(default_factory=Counter)  # wei of credits
+    refused: Counter[str] = field(default_factory=Counter)  # calls by name
 
     def __post_init__(self) -> None:
         self.truth = self.genesis()
-        self.root = NO_ROOT
         self._blocks = [SimBlock(0, tuple(self.setup))]
         for event in self.setup:
             self.truth.apply(event)
         self._pending: list[tuple[float, bytes, str, Any, dict[str, SimOutcome | None]]] = []
         self._news = trio.Event()
         self.demands = DemandCourt(self)
+        self.office = FeatureOffice(self)
 
     def genesis(self) -> Ledger:
         return Ledger(chain_id=CHAIN_ID, contracts=CONTRACTS)
+
+    @property
+    def root(self) -> Node:
+        """Of the pool."""
+        final = self.truth.last_final_batch()
+        return final.totals if final else NO_ROOT
+
+    def earned(self, owner: bytes) -> int:
+        """Wei of credits for demands, collected or not."""
+        waiting = (wei for (_, who), wei in self.demands.credit.items() if who == owner)
+        return self.collected[owner] + sum(waiting)
 
     @property
     def escrow(self) -> Domain:
@@ -100,6 +123,7 @@ class SimChain:
         try:
             found = self.execute(sender, call)
         except Refused as error:
+            self.refused[type(call).__name__] += 1
             return SimOutcome(False, reason=str(error))
         for event in found:
             self.truth.apply(event)
@@ -115,89 +139,138 @@ class SimChain:
                 return self._post(sender, call)
             case calls.FinalizeBatch():
                 return self._finalize(call)
+            case calls.Object():
+                return self._object(sender, call)
+            case calls.ClaimCredit():
+                return self._collect(sender, call)
             case Refutation():
                 return self._refute(sender, call)
             case calls.RefuteEquivocation():
                 return []
+            case FeatureRefutation():
+                return self.office.refute(sender, call)
             case _:
-                raise AssertionError(f"the simulated chain has no {type(call).__name__}")
+                return self.office.execute(sender, call)
+
+    # ------------------------------------------------------------ bonds
+
+    def lock(self, contract: str, subject: int, poster: bytes, amount: int) -> list[Any]:
+        if self.truth.stakes.get(poster, 0) < amount:
+            raise Refused("InsufficientFree")
+        jury = sum(1 for _ in self.truth.by_role(RoleBit.VALIDATOR))
+        self.bonds[contract, subject] = Bond(poster, amount, jury)
+        return [events.Locked(bytes(20), poster, amount)]
+
+    def unlock(self, contract: str, subject: int) -> list[Any]:
+        bond = self.bonds.pop((contract, subject))
+        return [events.Unlocked(bytes(20), bond.poster, bond.amount)]
+
+    def slash(self, contract: str, subject: int, kind: int, challenger: bytes) -> list[Any]:
+        """The bond is gone, and what was built on the subject ends without guilt."""
+        found = self._void_after(subject) if contract == ORACLE else []
+        bond = self.bonds.pop((contract, subject))
+        self.slashes.append((bond.poster, challenger, kind))
+        said = events.BatchSlashed if contract == ORACLE else events.FeaturesSlashed
+        amounts = bond.amount, bond.amount * 3 // 10
+        return [*found, said(subject, challenger, kind, *amounts)]
+
+    def _void_after(self, subject: int) -> list[Any]:
+        """Newest first."""
+        found = list[Any]()
+        for later in reversed(self.truth.pending_batches()):
+            if later.batch > subject:
+                self.voids.append((later.batch, subject))
+                voided = events.BatchVoided(later.batch, subject)
+                found += [voided, *self.unlock(ORACLE, later.batch)]
+        return found
+
+    # ------------------------------------------------------------ batches
+
+    def pending(self, contract: str, subject: int) -> BatchRecord | FeatureSetRecord | None:
+        rows: Any = self.truth.batches if contract == ORACLE else self.truth.feature_sets
+        row: BatchRecord | FeatureSetRecord | None = rows.get(subject)
+        return row if row and row.status is Status.PENDING else None
+
+    def refutable(self, contract: str, subject: int) -> BatchRecord | FeatureSetRecord:
+        row = self.pending(contract, subject)
+        if row is None:
+            raise Refused("NotPending")
+        if self.truth.time >= row.deadline:
+            raise Refused("WindowClosed")
+        return row
 
     def _post(self, sender: bytes, call: calls.PostBatch) -> list[Any]:
         truth, header = self.truth, call.header
-        if truth.pending_batch():
-            raise Refused("PendingBatch")
-        number, version = len(truth.batches) + 1, truth.current_version
-        if (call.expected, call.version) != (number, version):
+        number, version, parent = len(truth.batches) + 1, truth.current_version, self._parent()
+        fresh = header.as_of < truth.time <= header.as_of + AS_OF_AGE_MAX
+        place = call.expected, call.version, call.parent_root
+        if place != (number, version, parent.hash) or not fresh:
             raise Refused("Stale")
-        if truth.allocated + header.total > truth.funded or not header.answer_count:
+        if not header.answer_count or not header.data_size or len(call.data_commitment) > 64:
             raise Refused("OutOfBounds")
+        if parent.sum + header.total > truth.funded:
+            raise Refused("Overallocated")
+        pending = len(truth.pending_batches())
+        if pending == PENDING_MAX:
+            raise Refused("TooManyPending")
         rules = truth.current
-        bond = max(rules.bond_min, header.total * rules.bond_bps // 10_000)
-        if truth.stakes.get(sender, 0) < bond:
-            raise Refused("InsufficientFree")
-        self._roots[number] = self.root
-        self.locked[sender] += bond
+        least = rules.bond_min << max(0, pending - PENDING_PLAIN + 1)
+        bond = max(least, header.total * rules.bond_bps // 10_000)
         deadline = truth.time + rules.window
         return [
-            events.Locked(bytes(20), sender, bond),
+            *self.lock(ORACLE, number, sender, bond),
             events.BatchPosted(number, sender, header, deadline, version),
+            events.BatchData(number, call.data_commitment),
         ]
+
+    def _parent(self) -> Node:
+        parent = self.truth.newest_live_batch()
+        return parent.totals if parent else NO_ROOT
 
     def _finalize(self, call: calls.FinalizeBatch) -> list[Any]:
         batch = self.truth.batches.get(call.id)
         if batch is None or batch.status is not Status.PENDING:
             raise Refused("NotPending")
+        if self.truth.pending_batch() != batch:
+            raise Refused("ParentPending")
         if self.truth.time < batch.deadline:
             raise Refused("WindowOpen")
-        if self.demands.open_of(call.id):
+        if self.demands.open_of(ORACLE, call.id):
             raise Refused("DemandsOpen")
-        bond, header = self.locked.pop(batch.poster), batch.header
-        allocated = self.truth.allocated + header.total
-        self.root = Node(header.totals_root, allocated)
-        return [
-            events.Unlocked(bytes(20), batch.poster, bond),
-            events.BatchFinalized(call.id, header.totals_root, allocated),
-        ]
+        final = events.BatchFinalized(call.id, batch.header.totals_root, batch.allocated)
+        return [*self.unlock(ORACLE, call.id), final]
 
     def _refute(self, sender: bytes, call: Refutation) -> list[Any]:
-        batch = self.truth.batches.get(call.batch)
-        if batch is None or batch.status is not Status.PENDING:
-            raise Refused("NotPending")
-        if self.truth.time >= batch.deadline:
-            raise Refused("WindowClosed")
-        court = Court(self, call.batch, self.truth.parameters[batch.version])
-        if not convicts(call, batch.header, court):
+        batch = self.refutable(ORACLE, call.batch)
+        assert isinstance(batch, BatchRecord)
+        if not convicts(call, batch.header, Court(self, batch)):
             raise Refused("NotFraud")
-        bond = self.locked.pop(batch.poster)
-        self.slashes.append((batch.poster, sender, call.KIND))
-        return [events.BatchSlashed(call.batch, sender, call.KIND, bond, bond * 3 // 10)]
+        return self.slash(ORACLE, call.batch, call.KIND, sender)
 
+    def _object(self, sender: bytes, call: calls.Object) -> list[Any]:
+        row, truth = self.refutable(call.contract, call.subject), self.truth
+        node = truth.nodes.get(sender)
+        voting = node is not None and bool(node.roles & RoleBit.VALIDATOR)
+        if node is None or not voting or node.since >= row.posted_at:
+            raise Refused("NoVote")
+        if truth.objected(call.contract, call.subject, sender):
+            raise Refused("AlreadyObjected")
+        total = self.bonds[call.contract, call.subject].jury
+        weight = 1 + len(truth.objections.get((call.contract, call.subject), ()))
+        found: list[Any] = [events.Objected(call.contract, call.subject, sender, 1, total)]
+        if 2 * weight > total:
+            if call.contract == ORACLE:
+                self.voids.append((call.subject, call.subject))
+                found += self._void_after(call.subject)
+                found.append(events.BatchVoided(call.subject, call.subject))
+            else:
+                found.append(events.FeaturesVoided(call.subject))
+            found += self.unlock(call.contract, call.subject)
+        return found
 
-@dataclass(frozen=True)
-class Court:
-    """What the contract reads beside a refutation (`protocol.court.Context`)."""
-
-    chain: SimChain
-    batch: int
-    parameters: Parameters
-
-    @property
-    def old_totals(self) -> Node:
-        return self.chain._roots[self.batch]
-
-    @property
-    def escrow(self) -> Domain:
-        return self.chain.escrow
-
-    def corpus(self, adapter: bytes) -> list[Shard]:
-        record = self.chain.truth.adapters.get(adapter)
-        if record is None:
-            return []
-        return self.chain.truth.final_shards(record.datanet)[: record.shard_count]
-
-    def redeemed(self, payer: bytes, host: bytes, adapter: bytes) -> int:
-        return self.chain.truth.redeemed.get((payer, host, adapter), 0)
-
-    def final_header(self, batch: int) -> Any:
-        record = self.chain.truth.batches.get(batch)
-        return record.header if record and record.status is Status.FINAL else None
+    def _collect(self, sender: bytes, call: calls.ClaimCredit) -> list[Any]:
+        amount = self.demands.credit.pop((call.contract, sender), 0)
+        if not amount:
+            raise Refused("NothingToClaim")
+        self.collected[sender] += amount
+        return [events.CreditClaimed(call.contract, sender, call.to, amount)]

@@ -1,5 +1,7 @@
 """The simulated chain refuses what the contracts refuse."""
 
+from dataclasses import replace
+
 import pytest
 
 from protocol import events
@@ -9,8 +11,8 @@ from protocol.errors import Refused
 from protocol.parameters import Parameters
 from tests.sim.chain import SimChain
 
-POSTER, WORD = b"\x01" * 20, b"\x02" * 32
-HEADER = Header(WORD, WORD, WORD, WORD, WORD, 1, 0, 1, 0)
+POSTER, WORD, NONE = b"\x01" * 20, b"\x02" * 32, bytes(32)
+HEADER = Header(WORD, WORD, WORD, WORD, WORD, WORD, 1, 0, 1, 0, 0, 0)
 
 
 def test_a_stale_batch_is_refused() -> None:
@@ -24,7 +26,12 @@ def test_a_stale_batch_is_refused() -> None:
     )
     chain.truth.begin(1, 1)
 
-    for expected, version in ((0, 1), (2, 1), (1, 0), (1, 2)):
+    for expected, version, root in ((0, 1, NONE), (2, 1, NONE), (1, 0, NONE), (1, 1, WORD)):
         with pytest.raises(Refused, match="Stale"):
-            chain.execute(POSTER, PostBatch(expected, version, HEADER))
-    assert len(chain.execute(POSTER, PostBatch(1, 1, HEADER))) == 2
+            chain.execute(POSTER, PostBatch(expected, version, root, HEADER))
+    for as_of, time in ((1, 1), (2, 1), (0, 3_601)):
+        chain.truth.begin(2, time)
+        with pytest.raises(Refused, match="Stale"):
+            chain.execute(POSTER, PostBatch(1, 1, NONE, replace(HEADER, as_of=as_of)))
+    chain.truth.begin(3, 3_600)
+    assert len(chain.execute(POSTER, PostBatch(1, 1, NONE, HEADER))) == 3

@@ -176,7 +176,8 @@ def run(world: World, seconds: float = SECONDS) -> World:
     trio.run(partial(world.run, seconds), clock=MockClock(autojump_threshold=0))
     court = world.chain.demands
     idle = sum(row.bond for row in court.asked.values() if row.open)
-    assert court.spent.total() == court.credit.total() + idle, "no demand's bond is lost"
+    paid = court.credit.total() + world.chain.collected.total()
+    assert court.spent.total() == paid + idle, "no demand's bond is lost"
     return world
 
 
@@ -245,7 +246,7 @@ def test_an_honest_prover_answers_whoever_asks_for_whatever(seed: int, bad: Faul
     assert not world.chain.slashes
     assert len(court.asked) > 10
     assert not any(row.open for row in court.asked.values())
-    assert court.credit[honest] == court.spent[address_of(GRIEFER)] > 0
+    assert world.chain.earned(honest) == court.spent[address_of(GRIEFER)] > 0
     assert finals(world) == {honest}
 
 
@@ -260,7 +261,7 @@ def test_helpers_keep_an_honest_prover_whose_node_is_silent(seed: int, bad: Faul
     court = world.chain.demands
     assert not world.chain.slashes
     assert not any(row.open for row in court.asked.values())
-    assert court.credit[helper.address] == court.spent[address_of(GRIEFER)] > 0
+    assert world.chain.earned(helper.address) == court.spent[address_of(GRIEFER)] > 0
     assert finals(world) == {address_of(HONEST)}
 
 

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, TypeVarTuple
 
 import trio
@@ -48,6 +50,7 @@ class World:
         self.random, self.chain, self.faults = random, chain, faults
         self.nodes: list[Node] = []
         self.said: list[tuple[bytes, type[Any], bytes]] = []  # in the real codec
+        self.folder = TemporaryDirectory()  # goes with the world
 
     def node(self, secret: bytes, roles: Roles) -> "Node":
         self.nodes.append(Node(self, secret, roles))
@@ -160,6 +163,13 @@ class Node:
                     return data
             raise Temporary("no peer has the body")
         return self.held[commitment.root]
+
+    async def fetch_file(self, commitment: Commitment) -> Path:
+        data = await self.fetch(commitment)
+        path = Path(self._world.folder.name) / commitment.root.hex()
+        if not path.exists():
+            path.write_bytes(data)
+        return path
 
 
 class ChainView:

@@ -1,0 +1,95 @@
+"""What a validator holds against a published feature set: its rows, its order, its features."""
+
+from dataclasses import dataclass, field
+
+from attribution.fraud_features import find_features_fraud
+from attribution.influence.duplicates import duplicates_of
+from attribution.influence.store import FeatureSet
+from protocol.errors import Malformed, Temporary
+from protocol.ledger import FeatureSetRecord
+from protocol.messages import FeatureVerdict, Finding
+from protocol.refute_features import FeatureRefutation
+from roles.audits import audit_rows
+from roles.corpora import Corpora
+from roles.demands import demand_withheld_features
+from roles.disclosures import FEATURES
+from roles.feature_sets import BASIS_BYTES_MAX, FeatureSets
+from roles.intents import pursue
+from roles.objections import is_late, object_to
+from roles.ports import Ports
+
+JUDGED, SAID = b"judged-features/", b"feature-verdict/"
+EXACT, SAMPLED, WHOLE = b"exact", b"valid", b"whole"  # how far a set was found to be right
+REFUTE_SECONDS = 10  # until a refused refutation is tried again
+
+
+@dataclass(frozen=True)
+class FeatureJudge:
+    corpora: Corpora
+    feature_sets: FeatureSets = field(default_factory=FeatureSets)
+
+    async def judge(self, ports: Ports, record: FeatureSetRecord) -> None:
+        """Refute what is exactly wrong, object to what is wrong by recomputation.
+
+        `Temporary` or `Malformed` while it cannot be told.
+        """
+        key, ledger = _key(record), ports.chain.ledger
+        judged = ports.store.get(key)
+        doubted = bool(ledger.objections.get((FEATURES, record.id)))
+        if judged in (EXACT, WHOLE) or (judged == SAMPLED and not doubted):
+            return
+        features = await self._read(ports, record)
+        adapter = ledger.adapters[record.adapter]
+        try:
+            corpus = await self.corpora.of_adapter(ports, adapter, record.posted_at)
+        except (Temporary, Malformed):
+            await self._say(ports, record, Finding.CANNOT_TELL)
+            raise
+        if judged is None:
+            bps = ledger.parameters[record.version].duplicate_bps
+            twins = await ports.compute(duplicates_of, features.phi, bps)
+            found = await ports.compute(find_features_fraud, record.id, features, corpus, twins)
+            if found is not None:
+                await self._refute(ports, record, found)
+                return
+        audit = await audit_rows(ports, record, features, corpus, every=doubted)
+        await self._say(ports, record, audit.finding)
+        if audit.finding is Finding.INVALID:
+            await object_to(ports, record)
+            raise Temporary(f"the feature of example {audit.reason}: objected to")
+        done = {Finding.VALID: WHOLE if doubted else SAMPLED}.get(audit.finding, EXACT)
+        ports.store.write({key: done}, sync=True)
+
+    async def _read(self, ports: Ports, record: FeatureSetRecord) -> FeatureSet:
+        """Rows and basis, or else: ask the poster on chain, and in the end object."""
+        ledger = ports.chain.ledger
+        try:
+            if not 0 < record.basis.size <= BASIS_BYTES_MAX:
+                raise Malformed(f"a basis of {record.basis.size} bytes")
+            features = await self.feature_sets.of(ports, record)
+            await ports.bodies.fetch_file(record.basis)
+        except (Temporary, Malformed):
+            await self._say(ports, record, Finding.CANNOT_TELL)
+            await demand_withheld_features(ports, record)
+            if is_late(ledger, record.deadline, ledger.parameters[record.version].datanet_window):
+                await object_to(ports, record)
+            raise
+        return features
+
+    async def _refute(
+        self, ports: Ports, record: FeatureSetRecord, found: FeatureRefutation
+    ) -> None:
+        stem = f"refute-features/{record.id}/{record.features.root.hex()}"
+        await pursue(ports, stem, found, REFUTE_SECONDS)
+        await self._say(ports, record, Finding.INVALID)
+
+    async def _say(self, ports: Ports, record: FeatureSetRecord, finding: Finding) -> None:
+        """Gossip a verdict once."""
+        key = SAID + record.features.root + bytes((finding,))
+        if ports.store.get(key) is None:
+            await ports.gossip.publish(FeatureVerdict(record.id, record.features.root, finding))
+            ports.store.write({key: b"1"}, sync=True)
+
+
+def _key(record: FeatureSetRecord) -> bytes:
+    return JUDGED + record.id.to_bytes(8, "big") + record.features.root

@@ -1,0 +1,35 @@
+"""Objections: what no transaction can prove wrong, validators may still not let become final."""
+
+from protocol.calls import Object
+from protocol.ledger import BatchRecord, FeatureSetRecord, Ledger, RoleBit
+from roles.disclosures import BATCHES, FEATURES
+from roles.intents import pursue
+from roles.ports import Ports
+
+LATE = 8  # what cannot be judged in the last window / LATE is objected to
+RETRY_SECONDS = 10  # until a refused objection is tried again: there is little time
+
+
+def is_late(ledger: Ledger, deadline: int, window: int) -> bool:
+    """Whether it is too late to wait any longer for what is missing."""
+    return ledger.time >= deadline - window // LATE
+
+
+async def object_to(ports: Ports, subject: BatchRecord | FeatureSetRecord) -> None:
+    """Say on chain, once, that a pending batch or feature set must not be final.
+
+    Nothing where this operator has no say: only who has been a validator since before the posting
+    has one.
+    """
+    ledger, me = ports.chain.ledger, ports.signer.address
+    if isinstance(subject, BatchRecord):
+        contract, number, root = BATCHES, subject.batch, subject.header.data_root
+    else:
+        contract, number, root = FEATURES, subject.id, subject.features.root
+    node = ledger.nodes.get(me)
+    if not ports.chain.live or node is None or not node.roles & RoleBit.VALIDATOR:
+        return
+    if node.since >= subject.posted_at or ledger.objected(contract, number, me):
+        return
+    stem = f"object/{contract}/{number}/{root.hex()}"
+    await pursue(ports, stem, Object(contract, number), RETRY_SECONDS)
