@@ -126,9 +126,11 @@ class Claim:
 
 
 def split(amount: int, holders: int) -> list[int]:
-    """An amount among the holders of a span: equal parts, the remainder to the earliest."""
-    part, rest = divmod(amount, holders)
-    return [part + rest] + [part] * (holders - 1)
+    """An amount among the holders of a span: all of it is the earliest's.
+
+    Who copies holds it later and gets nothing of it; the others only say how common a phrase is.
+    """
+    return [amount] + [0] * (holders - 1)
 
 
 def owned_intervals(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:

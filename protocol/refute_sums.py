@@ -342,10 +342,7 @@ def _amount(claim: ClaimWords, receipt: ReceiptWords, values: Parameters) -> int
 
 
 def _share(claim: ClaimWords, receipt: ReceiptWords, values: Parameters, slot: int) -> int:
-    if not claim.holders:
-        return 0
-    amount = _amount(claim, receipt, values)
-    return amount // claim.holders + (amount % claim.holders if slot == 0 else 0)
+    return 0 if slot else _amount(claim, receipt, values)
 
 
 def _remainder(
