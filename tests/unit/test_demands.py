@@ -44,7 +44,7 @@ from tests.sim.world import MemoryStore, Signer, VirtualClock, inline
 ME, POSTER, OTHER = (address_of(bytes([n]) * 32) for n in (1, 2, 3))
 RULES = Parameters(window=1_000, response=200, datanet_window=1_000)
 A_ROOT, DATA_ROOT = b"\x01" * 32, b"\x02" * 32
-HEADER = Header(A_ROOT, A_ROOT, A_ROOT, A_ROOT, DATA_ROOT, 20 * BODY_LEAF - 1, 1, 3, 4)
+HEADER = Header(*[A_ROOT] * 5, DATA_ROOT, 20 * BODY_LEAF - 1, 1, 3, 4, 0, 0)
 POSTED = e.BatchPosted(1, POSTER, HEADER, 1_000, 1)
 FIRST, LAST = 250, 1_000 - 200 - MARGIN
 ORACLE = "AttributionOracle"

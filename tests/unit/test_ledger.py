@@ -25,7 +25,7 @@ from protocol.parameters import Parameters
 A, B, C = (bytes([n]) * 20 for n in (1, 2, 3))
 ADAPTER, BASE = b"\xad" * 32, b"\xba" * 32
 RULES = Parameters(window=100)
-HEADER = Header(*(bytes([n]) * 32 for n in range(5)), 1, 1, 1, 1)
+HEADER = Header(*(bytes([n]) * 32 for n in range(6)), 1, 55, 1, 1, 0, 0)
 
 
 def published(index: int, publication: int, *, datanet: int = 1, deadline: int = 50) -> Any:
@@ -232,6 +232,9 @@ def test_one_batch_waits_and_ends_slashed_or_final() -> None:
     assert ledger.batches[2].status is Status.FINAL
 
 
+# ---------------------------------------------------------------- demands
+
+
 def test_a_demand_is_open_until_it_is_answered_or_its_subject_is_decided() -> None:
     def demanded(contract: str, subject: int, index: int) -> Any:
         return e.OpeningDemanded(contract, subject, 1, index, B, 60)
@@ -263,8 +266,8 @@ def test_a_demand_is_open_until_it_is_answered_or_its_subject_is_decided() -> No
     "event",
     [
         e.RootSet(bytes(32), 1), e.Burned(1), e.Distributed(A, 1, 0), e.EarnedClaimed(A, B, 1),
-        e.SignerSet(A, B), e.NodeReleased(A, 1), e.OpeningAnswered("X", 1, 1, 1, A),
-        e.Slashed(A, B, C, 4, 1, 1, 2), e.FeesCollected("X", A, 1),
+        e.SignerSet(A, B), e.NodeReleased(A, 1), e.CreditClaimed("X", A, B, 1),
+        e.Slashed(A, B, C, 4, 0, 1, 3), e.FeesCollected("X", A, 1),
     ],
     ids=lambda event: type(event).__name__,
 )  # fmt: skip
@@ -288,7 +291,12 @@ STORY: list[Any] = [
     e.Redeemed(A, B, ADAPTER, 4, 4, 0, 0, 2, 1, 1),
     e.Funded(B, 2, 2),
     e.BatchPosted(1, A, HEADER, 500, 1),
+    e.BatchPosted(2, A, HEADER, 500, 1),
+    e.FeaturesPublished(1, ADAPTER, A, b"\x0f" * 32, 3, b"\x0b" * 32, 5_000, b"seed", 50),
+    e.DocumentTakenDown(1, 0, 1, 4),
     e.BatchFinalized(1, HEADER.totals_root, 2),
+    e.BatchVoided(2, 2),
+    e.FeaturesFinalized(1, ADAPTER, 9),
 ]
 
 
