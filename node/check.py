@@ -70,6 +70,9 @@ def _roles(settings: Settings) -> None:
             raise WrongSettings("host.base_model: missing; set the folder of a causal model")
         if not (model / "config.json").is_file():
             raise WrongSettings(f"host.base_model: no config.json in {model}; want a model folder")
+    for place, base in enumerate(settings.influence.base_models):
+        if not (base / "config.json").is_file():
+            raise WrongSettings(f"influence.base_models[{place}]: no config.json in {base}")
     if "curator" in settings.roles and inbox is not None and not inbox.is_dir():
         raise WrongSettings(f"curator.inbox: no folder {inbox}; make it or leave the key out")
 

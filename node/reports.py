@@ -35,7 +35,7 @@ class Situation:
     trouble: Callable[[], Sequence[str]]  # what single roles have to say
     funds: Funds
     rollup: RollupReport | None = None  # of a node that derives the chain
-    lines: Callable[[], Mapping[str, str]] = dict  # of attribution, by what they are about
+    lines: Callable[[], Mapping[str, Any]] = dict  # of attribution, by what they are about
 
     def report(self) -> Report:
         return Report(self._not_alive, self._not_ready, self._not_earning, self._status)
@@ -105,9 +105,9 @@ class Building(Protocol):
         """Examples done and to be done, by adapter."""
 
 
-def attribution_lines(ledger: Ledger, operator: bytes, features: Building | None) -> dict[str, str]:
-    """How attribution stands, in sentences."""
-    lines, pending = dict[str, str](), ledger.pending_batches()
+def attribution_lines(ledger: Ledger, operator: bytes, features: Building | None) -> dict[str, Any]:
+    """How attribution stands: in sentences, and what is computed in figures."""
+    lines, pending = dict[str, Any](), ledger.pending_batches()
     if pending:
         mine = sum(batch.poster == operator for batch in pending)
         first = pending[0]
@@ -123,4 +123,5 @@ def attribution_lines(ledger: Ledger, operator: bytes, features: Building | None
     ]
     if told:
         lines["influence"] = ", ".join(told)
+        lines["features"] = {name: list(figures) for name, figures in working.items()}
     return lines

@@ -33,7 +33,7 @@ async def _keep_up(folder: Folder, count: int, show: Show) -> None:
     nodes = specs(count)
     show.say(f"test network in {folder.path}")
     async with staging.open_stage(folder, nodes, show, None, ()) as stage:
-        await staging.train_base(stage)
+        await stage.training.wait(show)
         await stage.start(*nodes)
         story.table(stage)
         urls = {node.name: folder.url(node.name) for node in nodes}

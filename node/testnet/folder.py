@@ -32,6 +32,7 @@ L1_GAS_LIMIT = 30_000_000
 PASSWORD = "testnet\n"
 LOOPBACK = "127.0.0.1"
 STATE = "testnet.json"
+HONEST_ANSWERS = 2  # of one batch, so that several pend at once
 PROMPT_PRICE, OUTPUT_PRICE = 1 * OPEN, 10 * OPEN  # wei per 1,000 tokens
 
 
@@ -229,7 +230,12 @@ class Folder:
         if node.role == "sequencer":
             table["sequencer"] = {"channel_blocks": CHANNEL_BLOCKS, "serve_da": True}
         if node.role == "prover":
-            table["prover"] = {"batch_seconds": 0.1}
+            answers = {} if node.lies else {"answers_max": HONEST_ANSWERS}
+            table["prover"] = {"batch_seconds": 0.1, **answers}
+        if node.role in ("prover", "validator"):
+            table["availability"] = {"url": self.da_url}
+            if base_model is not None:
+                table["influence"] = {"base_models": [str(base_model.resolve())]}
         if node.role == "host" and base_model is not None:
             prices = {"prompt_price": PROMPT_PRICE, "output_price": OUTPUT_PRICE}
             table["host"] = {"base_model": str(base_model.resolve()), **prices}
@@ -243,7 +249,7 @@ class Folder:
             "config": str(self.path / "rollup.json"),
             "genesis": str(self.path / "genesis.json"),
             "rpc_listen": f"{LOOPBACK}:{self.rpc_ports[node.name]}",
-            "da_url": f"{self.url(SPECS[0].name)}/da",
+            "da_url": self.da_url,
         }
         if node.role != "sequencer":
             table["sequencer_url"] = self.rpc_url
@@ -262,6 +268,11 @@ class Folder:
     @property
     def l1_url(self) -> str:
         return f"http://{LOOPBACK}:{self.rpc_ports[L1.name]}"
+
+    @property
+    def da_url(self) -> str:
+        """The sequencer's, of L2 batches and of attribution batches."""
+        return f"{self.url(SPECS[0].name)}/da"
 
     @property
     def rpc_url(self) -> str:

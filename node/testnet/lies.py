@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from attribution.claims import Answered, build_body
+from attribution.influence.scores import Scored
 from attribution.spans import Span
 from protocol.batch import Body
 from protocol.claims import Entry
@@ -36,15 +37,25 @@ class Liar:
         parameters: Parameters,
     ) -> Body:
         """A body with one lie of this kind, or `NoOccasion`."""
+        honest = build_body(answered, digests, old_totals, parameters)
         if self.kind == "arithmetic":
-            return self._arithmetic(build_body(answered, digests, old_totals, parameters))
+            return self._arithmetic(honest)
         for number in self.random.sample(range(len(answered)), len(answered)):
-            changed = SPAN_LIES[self.kind](self, answered[number], parameters)
+            changed = self._changed(answered[number], parameters)
             if changed is not None:
-                lying = list(answered)
-                lying[number] = replace(answered[number], spans=tuple(changed))
-                return build_body(lying, digests, old_totals, parameters)
+                lying = [*answered[:number], changed, *answered[number + 1 :]]
+                body = build_body(lying, digests, old_totals, parameters)
+                if body != honest:  # of an answer that spans cover nothing else is paid
+                    return body
         raise NoOccasion(f"no answer offers an occasion for {self.kind!r}")
+
+    def _changed(self, item: Answered, parameters: Parameters) -> Answered | None:
+        if self.kind == "influence":
+            listed = list(item.influences)
+            told = self.random.choice(INFLUENCE_LIES)(self, listed) if listed else None
+            return None if told is None else replace(item, influences=tuple(told))
+        spans = SPAN_LIES[self.kind](self, item, parameters)
+        return None if spans is None else replace(item, spans=tuple(spans))
 
     def _arithmetic(self, body: Body) -> Body:
         """Give the accomplice what is due to another contributor of the batch."""
@@ -136,6 +147,24 @@ def _echo(liar: Liar, item: Answered, parameters: Parameters) -> list[Span] | No
     return None if at is None else _change(spans, at, echo=1)
 
 
+def _forgotten(liar: Liar, listed: list[Scored]) -> list[Scored] | None:
+    """Leave out the example that moved the answer most."""
+    return listed[1:]
+
+
+def _louder(liar: Liar, listed: list[Scored]) -> list[Scored] | None:
+    """Say that its score is higher than the features give."""
+    return [replace(listed[0], score=listed[0].score + 1 + liar.random.randrange(99)), *listed[1:]]
+
+
+def _stolen(liar: Liar, listed: list[Scored]) -> list[Scored] | None:
+    """Say that the accomplice gave it."""
+    if listed[0].contributor == liar.accomplice:
+        return None
+    return [replace(listed[0], contributor=liar.accomplice), *listed[1:]]
+
+
+INFLUENCE_LIES = (_forgotten, _louder, _stolen)
 SPAN_LIES: dict[str, Callable[[Liar, Answered, Parameters], list[Span] | None]] = {
     "mismatch": _mismatch,
     "longer": _longer,
@@ -145,6 +174,7 @@ SPAN_LIES: dict[str, Callable[[Liar, Answered, Parameters], list[Span] | None]] 
     "echo": _echo,
 }
 KINDS = (*SPAN_LIES, "arithmetic")
+ALL_KINDS = (*KINDS, "influence")  # the last only where the adapter has features in force
 
 
 def lies_left(ledger: Ledger) -> list[str]:
@@ -153,4 +183,4 @@ def lies_left(ledger: Ledger) -> list[str]:
     seen = {
         Kind(batch.convicted_of).name.lower() for batch in batches if batch.status is Status.SLASHED
     }
-    return [kind for kind in KINDS if kind not in seen]
+    return [kind for kind in ALL_KINDS if kind not in seen]

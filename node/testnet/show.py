@@ -90,6 +90,14 @@ class Show:
             f"{row['challenge'][:12]}…, {row['gas']:,} gas, {open_(row['slashed'])} OPEN slashed"
         )
 
+    def batches(self, rows: Sequence[tuple[int, int, int, int, int, str]]) -> None:
+        """The chain of batches: number, answers, claims, influences, wei, status."""
+        table = Table("batch", "answers", "spans", "influences", "OPEN", "status")
+        for number, answers, claims, influences, total, status in rows:
+            counts = (number, answers, claims, influences)
+            table.add_row(*map(str, counts), open_(total), status)
+        self.console.print(table)
+
     def paid(self, rows: Sequence[Mapping[str, Any]]) -> None:
         table = Table("paid to", "OPEN", "wei", "why", show_lines=True)
         for row in rows:
@@ -132,18 +140,20 @@ def _pieces(shown: Mapping[str, Any]) -> list[tuple[int, int, int, bool]]:
 def _holders(shown: Mapping[str, Any]) -> list[int]:
     """Everybody who is paid for some of the answer."""
     paid = [span for span in shown["spans"] if span["own"][1] > span["own"][0] and not span["echo"]]
-    return sorted({who["contributor"] for span in paid for who in span["who"]})
+    return sorted({span["who"][0]["contributor"] for span in paid})
 
 
 def _reason(reason: Mapping[str, Any]) -> str:
     amount = open_(int(reason["amount"]))
+    if "example" in reason:
+        return f"{amount}: influence of example {reason['example']} on an answer"
     if reason["words"] is None:
         return f"{amount}: what no source earned in an answer"
     words = " ".join(str(reason["words"]).split())
     if len(words) > WORDS_SHOWN_MAX:
         words = words[: WORDS_SHOWN_MAX - 1] + "…"
-    shared = f", shared by {reason['holders']}" if reason["holders"] > 1 else ""
-    return f"{amount}: {reason['bytes']} bytes of “{words}”{shared}"
+    later = f", held later by {reason['holders'] - 1} more" if reason["holders"] > 1 else ""
+    return f"{amount}: {reason['bytes']} bytes of “{words}”{later}"
 
 
 def open_(wei: int | str) -> str:

@@ -1,27 +1,25 @@
 """Brings a test network up: chain, contracts, money, stakes, nodes, and a base model to serve."""
 
 import functools
-import os
-import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 
+from node.testnet.base_training import BaseTraining
 from node.testnet.client import Client, new_client
 from node.testnet.desk import Desk, open_desk
 from node.testnet.docstrings import Text, collect
 from node.testnet.folder import L1, Folder, NodeSpec
 from node.testnet.layer1 import Layer1, open_layer1
-from node.testnet.processes import PASSIVE, Processes
-from node.testnet.show import Bar, Show
+from node.testnet.processes import Processes
+from node.testnet.show import Show
 from protocol.calls import RegisterContributor, Stake
 from protocol.parameters import OPEN
 
 STAKE = 1_000 * OPEN
-BASE_STEPS = 300  # about 100 s on two cores; then it knows most of its texts by heart
 
 
 @dataclass
@@ -35,7 +33,7 @@ class Stage:
     processes: Processes
     show: Show
     nodes: Sequence[NodeSpec]
-    base: Path
+    training: BaseTraining
     texts: Sequence[Text] = field(default_factory=collect)
 
     @property
@@ -80,7 +78,8 @@ async def open_stage(
     folder: Folder, nodes: Sequence[NodeSpec], show: Show, model: Path | None, extra: Sequence[str]
 ) -> AsyncIterator[Stage]:
     """Sequencer and contracts are up inside the block; all processes are ended after it."""
-    base = model or folder.path / "base"
+    base, texts = model or folder.path / "base", collect()
+    training = BaseTraining([text.data.decode() for text in texts], base)
     folder.choose_ports(nodes)
     folder.write_l1_genesis()
     processes = Processes(folder, extra)
@@ -88,6 +87,7 @@ async def open_stage(
         async with trio.open_nursery() as nursery:
             processes.start(L1)
             nursery.start_soon(processes.watch)
+            nursery.start_soon(training.run)  # while the chains come up
             async with open_layer1(folder) as layer1:
                 await layer1.write_rollup()
                 folder.write_nodes(nodes, base, layer1.where)
@@ -95,7 +95,10 @@ async def open_stage(
                 with show.bar("deploying the rollup's contracts on L1") as bar:
                     await layer1.deploy(bar)
                 async with new_client() as http, open_desk(folder) as desk:
-                    stage = Stage(folder, desk, layer1, Client(http), processes, show, nodes, base)
+                    client = Client(http)
+                    stage = Stage(
+                        folder, desk, layer1, client, processes, show, nodes, training, texts
+                    )
                     await _deposit(stage)
                     with show.bar("deploying OpenLedger's contracts on the L2") as bar:
                         await desk.deploy(bar)
@@ -134,31 +137,6 @@ async def _fund(stage: Stage) -> None:
             bar(place + 1, len(keys))
 
 
-async def train_base(stage: Stage) -> None:
-    """A small model of the same texts, trained once a folder."""
-    if (stage.base / "config.json").is_file():
-        stage.show.say(f"base model: {stage.base}")
-        return
-    documents = [text.data.decode() for text in stage.texts]
-    stop = threading.Event()
-    with stage.show.bar("training the base model") as bar:
-        job = functools.partial(_train_base, documents, stage.base, bar, stop.is_set)
-        try:
-            await trio.to_thread.run_sync(job, abandon_on_cancel=True)  # type: ignore[call-arg]
-        finally:
-            stop.set()  # a thread that was left behind ends at its next step
-
-
-def _train_base(
-    documents: list[str], folder: Path, bar: Bar, should_stop: Callable[[], bool]
-) -> None:
-    os.environ.setdefault(*PASSIVE)
-    from modelfactory.pretrain import train_base as train  # torch: 8 s
-    from modelfactory.recipe import BaseRecipe
-
-    progress, recipe = functools.partial(_progress, bar), BaseRecipe(steps=BASE_STEPS)
-    train(documents, folder, recipe=recipe, progress=progress, should_stop=should_stop)
-
-
-def _progress(bar: Bar, step: int, total: int, loss: float) -> None:
-    bar(step, total, f"loss {loss:.2f}")
+def node_of(stage: Stage, role: str) -> NodeSpec:
+    """The first honest node of a role."""
+    return next(node for node in stage.nodes if node.role == role and not node.lies)

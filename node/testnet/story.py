@@ -2,74 +2,47 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import trio
 
-from node.http.payment import PAYER, RECEIPT, VOUCHER, read_receipt_header, write_voucher
 from node.testnet.accounts import paid_rows
 from node.testnet.client import NodeRefused, as_operator
 from node.testnet.convictions import watch_lies
 from node.testnet.derived import compare, deriving
-from node.testnet.docstrings import COPYIST, heading
-from node.testnet.folder import LIAR, NodeSpec
+from node.testnet.docstrings import COPYIST
+from node.testnet.folder import LIAR
+from node.testnet.questions import MODEL, ask, explain
 from node.testnet.show import open_
-from node.testnet.stage import Stage, train_base
+from node.testnet.stage import Stage, node_of
 from node.testnet.withdrawal import Withdrawal
 from protocol import calls
 from protocol.datanet import Contribution, domain, terms_of
 from protocol.ledger import BatchRecord, Ledger, Status
 from protocol.merkle import TEXT, byte_root
-from protocol.parameters import OPEN
-from protocol.receipt import Voucher
-from protocol.receipt import domain as receipt_domain
 from protocol.sumtree import Node
 from protocol.text import canonical
 
-DATANET, LICENCE, MODEL = "python-docs", "PSF-2.0", "python-docs"
-DEPOSIT = 100 * OPEN
-DEPOSIT_SECONDS = 60.0  # in which a host must have seen a confirmed deposit
+DATANET, LICENCE = "python-docs", "PSF-2.0"
 PAUSE_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Question:
-    """The heading of a piece of documentation; before it, maybe, `quoted` bytes of that piece."""
-
-    module: str
-    name: str
-    tokens: int  # of the answer, at most
-    quoted: int = 0
-
-    def text(self, stage: Stage) -> str:
-        title = heading(self.module, self.name)
-        whole = next(text.data for text in stage.texts if text.title == self.module).decode()
-        at = whole.index(title) + len(title)
-        return (whole[at : at + self.quoted] + "\n\n" if self.quoted else "") + title
-
-
-QUESTIONS = (
-    Question("bisect", "bisect_left", 80),  # two contributors have it: one copied the other
-    Question("tempfile", "mkdtemp", 80),
-    Question("functools", "wraps", 32, quoted=200),  # nobody is paid for what the asker quoted
-)
 
 
 async def play(stage: Stage, *, adapter_steps: int) -> dict[str, Any]:
     """The whole story once; its data as `--json` prints it."""
     show, by_role = stage.show, {node.role: node for node in stage.nodes if not node.lies}
-    show.chapter("1. A network of nodes")
+    show.chapter("1. A base model, and a network of nodes")
+    await stage.training.wait(show)
     await stage.start(by_role["curator"], by_role["validator"])
     table(stage)
     show.chapter("2. People contribute their texts to a Datanet")
     datanet = await contribute(stage)
-    show.chapter("3. A base model, and an adapter of it trained on the Datanet")
-    await train_base(stage)
+    show.chapter("3. An adapter of the base model trained on the Datanet, and what it learned from")
     await stage.start(by_role["host"], LIAR)
     await fine_tune(stage, datanet, adapter_steps)
-    show.chapter("4. Three paid questions")
+    features = await publish_features(stage)
+    show.chapter("4. Paid questions")
     answers = await ask(stage)
+    await features_in_force(stage)
     async with trio.open_nursery() as nursery:
         going_home = Withdrawal(stage)
         nursery.start_soon(going_home.run)
@@ -80,7 +53,9 @@ async def play(stage: Stage, *, adapter_steps: int) -> dict[str, Any]:
         await attribute(stage, answers)
         show.chapter("7. Everybody is paid")
         paid = await pay_out(stage)
-        show.chapter("8. Money leaves through the portal, and all nodes derived one chain")
+        show.chapter("8. Why: what one answer was made from")
+        told = await explain(stage, answers)
+        show.chapter("9. Money leaves through the portal, and all nodes derived one chain")
         await going_home.done.wait()
     withdrawn = going_home.report
     show.say(
@@ -89,7 +64,15 @@ async def play(stage: Stage, *, adapter_steps: int) -> dict[str, Any]:
     )
     chains = await compare(stage.folder, deriving(stage.folder, stage.processes))
     show.chains(chains)
-    return {"answers": answers, "lies": lies, **paid, "withdrawal": withdrawn, "chains": chains}
+    return {
+        "answers": answers,
+        "features": features,
+        "lies": lies,
+        **paid,
+        "why": told,
+        "withdrawal": withdrawn,
+        "chains": chains,
+    }
 
 
 def table(stage: Stage) -> None:
@@ -111,7 +94,7 @@ def table(stage: Stage) -> None:
 
 async def contribute(stage: Stage) -> int:
     """Create the Datanet, send every text, see what is refused, publish; the Datanet's number."""
-    curator = _node(stage, "curator")
+    curator = node_of(stage, "curator")
     url, operator = stage.folder.url(curator.name), as_operator(stage.folder, curator)
     await stage.client.post(f"{url}/v1/datanets", {"name": DATANET}, operator)
     number_ = await stage.desk.until(lambda: _datanet(stage.desk.ledger), "the Datanet")
@@ -184,10 +167,10 @@ def _contribution(
 async def fine_tune(stage: Stage, datanet: int, steps: int) -> None:
     ledger = stage.desk.ledger
     await stage.desk.until(lambda: stage.desk.ledger.final_shards(datanet), "a final shard")
-    url = stage.folder.url(_node(stage, "host").name) + "/v1/fine_tuning/jobs"
+    url = stage.folder.url(node_of(stage, "host").name) + "/v1/fine_tuning/jobs"
     if ledger.adapter_named(MODEL) is None:
         job = {"name": MODEL, "datanet": datanet, "shards": 1, "steps": steps}
-        await stage.client.post(url, job, as_operator(stage.folder, _node(stage, "host")))
+        await stage.client.post(url, job, as_operator(stage.folder, node_of(stage, "host")))
         with stage.show.bar("fine-tuning the adapter") as bar:
             while True:
                 shown = await stage.client.get(f"{url}/{MODEL}")
@@ -198,7 +181,7 @@ async def fine_tune(stage: Stage, datanet: int, steps: int) -> None:
                 await trio.sleep(PAUSE_SECONDS)
         if shown["error"]:
             raise NodeRefused(409, "failed", shown["error"])
-    models = stage.folder.url(_node(stage, "host").name) + "/v1/models"
+    models = stage.folder.url(node_of(stage, "host").name) + "/v1/models"
     while not (await stage.client.get(models))["data"]:  # noqa: ASYNC110
         await trio.sleep(PAUSE_SECONDS)
     adapter = stage.desk.ledger.adapter_named(MODEL)
@@ -206,126 +189,79 @@ async def fine_tune(stage: Stage, datanet: int, steps: int) -> None:
     stage.show.say(f"adapter {MODEL}: sha256 {adapter.adapter.hex()}, registered and served")
 
 
-# ---------------------------------------------------------------- answers
-
-
-async def ask(stage: Stage) -> list[dict[str, Any]]:
-    """Deposit once, then pay each answer by a voucher of its own."""
-    host = stage.folder.signer(_node(stage, "host").name).address
-    await stage.desk.pay("deposit", calls.Deposit(host, DEPOSIT))
-    payer = stage.folder.payer.address
-    await stage.desk.until(lambda: stage.desk.ledger.available(payer, host), "the deposit")
-    return [await _ask_one(stage, question) for question in QUESTIONS]
-
-
-async def _ask_one(stage: Stage, question: Question) -> dict[str, Any]:
-    url, prompt = stage.folder.url(_node(stage, "host").name), question.text(stage)
-    body = {"model": MODEL, "prompt": prompt, "max_tokens": question.tokens, "temperature": 0}
-    payer = "0x" + stage.folder.payer.address.hex()
-    quote, _ = await stage.client.post(f"{url}/v1/openledger/quote", body, {PAYER: payer})
-    header = {VOUCHER: _voucher(stage, quote)}
-    answer, headers = await _paid(stage, f"{url}/v1/completions", body, header)
-    receipt, _ = read_receipt_header(headers[RECEIPT])
-    where = receipt_domain(
-        stage.desk.ledger.chain_id, stage.desk.ledger.contracts["InferenceEscrow"]
-    )
-    digest = receipt.digest(where).hex()
-    shown = await _sources(stage, digest)
-    names = stage.names
-    stage.show.answer(prompt, shown, names)
+async def publish_features(stage: Stage) -> dict[str, Any]:
+    """Watch the host compute the features of its adapter's examples, and put them on chain."""
+    adapter = stage.desk.ledger.adapter_named(MODEL)
+    assert adapter is not None
+    url = stage.folder.url(node_of(stage, "host").name) + "/status"
+    with stage.show.bar("computing the features of its examples") as bar:
+        while (record := stage.desk.ledger.feature_set(adapter.adapter)) is None:
+            told = (await stage.client.get(url)).get("features", {}).get(MODEL)
+            if told is not None:
+                bar(*told)
+            await trio.sleep(PAUSE_SECONDS)
+        bar(1, 1)
+    ledger = stage.desk.ledger
+    seed = ledger.seeds[adapter.adapter].hex()
     stage.show.say(
-        f"  paid {open_(receipt.amount)} OPEN for {receipt.prompt_tokens} + "
-        f"{receipt.output_tokens} tokens, receipt {digest[:16]}…"
+        f"feature set {record.id}: {record.example_count} examples of {record.features.size:,} "
+        f"bytes in all, seeded by a block after the data: {seed[:16]}…; validators compute some "
+        "of them again, and it counts when its challenge window has passed"
     )
     return {
-        "question": prompt,
-        "text": answer["choices"][0]["text"],
-        "receipt": digest,
-        "amount": str(receipt.amount),
-        "spans": [_span(span, names) for span in shown["spans"]],
+        "id": record.id,
+        "examples": record.example_count,
+        "root": record.features.root.hex(),
+        "seed": seed,
     }
 
 
-async def _paid(
-    stage: Stage, url: str, body: Mapping[str, Any], header: Mapping[str, str]
-) -> tuple[Any, Mapping[str, str]]:
-    """Ask; the host may see the deposit a block later than we do."""
-    deadline = trio.current_time() + DEPOSIT_SECONDS
-    while True:
-        try:
-            return await stage.client.post(url, body, header)
-        except NodeRefused as error:
-            if error.status != 402 or trio.current_time() > deadline:
-                raise
-        await trio.sleep(PAUSE_SECONDS)
+async def features_in_force(stage: Stage) -> None:
+    adapter = stage.desk.ledger.adapter_named(MODEL)
+    assert adapter is not None
+    name = adapter.adapter
 
+    def counts() -> bool:
+        ledger = stage.desk.ledger
+        return ledger.features_in_force(name, ledger.time) is not None
 
-def _voucher(stage: Stage, quote: Mapping[str, Any]) -> str:
-    """What the quote asks for, signed by the payer."""
-    voucher = Voucher(
-        stage.folder.payer.address,
-        bytes.fromhex(quote["host"][2:]),
-        bytes.fromhex(quote["adapter"][2:]),
-        int(quote["required"]),
-    )
-    where = receipt_domain(int(quote["chain_id"]), bytes.fromhex(quote["escrow"][2:]))
-    return write_voucher(voucher, stage.folder.payer.sign(voucher.digest(where)))
-
-
-async def _sources(stage: Stage, digest: str) -> dict[str, Any]:
-    """The validator's view of the answer, as soon as it has heard of it."""
-    url = f"{stage.folder.url(_node(stage, 'validator').name)}/v1/answers/{digest}"
-    while True:
-        try:
-            shown: dict[str, Any] = await stage.client.get(url)
-            return shown
-        except NodeRefused as error:
-            if error.status != 404:
-                raise
-        await trio.sleep(PAUSE_SECONDS)
-
-
-def _span(span: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
-    first = span["who"][0]
-    return {
-        "start": span["start"],
-        "length": span["length"],
-        "bytes": max(0, span["own"][1] - span["own"][0]),
-        "echo": span["echo"],
-        "source": {"shard": first["shard"], "document": first["document"]},
-        "contributor": names.get(first["contributor"], str(first["contributor"])),
-        "contributors": [names.get(w["contributor"], str(w["contributor"])) for w in span["who"]],
-    }
+    await stage.desk.until(counts, "the features in force")
 
 
 # ---------------------------------------------------------------- rewards
 
 
 async def attribute(stage: Stage, answers: list[dict[str, Any]]) -> None:
-    """Wait for a final batch; three answers may need more than one."""
-    pending = await stage.desk.until(functools.partial(_newest, stage), "an honest batch")
-    stage.show.say(
-        f"batch {pending.batch}: {pending.header.answer_count} answers, "
-        f"{pending.header.claim_count} claims, {open_(pending.header.total)} OPEN; its window is "
-        f"{stage.folder.window} s"
+    """Wait until several batches pend on each other, and then until they are final."""
+    batches = await stage.desk.until(
+        functools.partial(_all_live, stage, len(answers)), "honest batches of all answers"
     )
-    await stage.desk.until(functools.partial(_all_final, stage, len(answers)), "a final batch")
+    stage.show.batches(
+        [
+            (row.batch, row.header.answer_count, row.header.claim_count,
+             row.header.influence_count, row.header.total, row.status.name.lower())
+            for row in batches
+        ]
+    )  # fmt: skip
+    stage.show.say(f"each is final {stage.folder.window} s after its posting, in their order")
+    await stage.desk.until(functools.partial(_all_final, stage, len(answers)), "final batches")
 
 
-def _newest(stage: Stage) -> BatchRecord | None:
-    ledger = stage.desk.ledger
-    return ledger.pending_batch() or ledger.last_final_batch()
+def _all_live(stage: Stage, answers: int) -> list[BatchRecord]:
+    """The batches that stand, once they have all answers."""
+    batches = stage.desk.ledger.batches.values()
+    live = [row for row in batches if row.status in (Status.PENDING, Status.FINAL)]
+    return live if sum(row.header.answer_count for row in live) >= answers else []
 
 
 def _all_final(stage: Stage, answers: int) -> bool:
-    batches = stage.desk.ledger.batches.values()
-    final = [b.header.answer_count for b in batches if b.status is Status.FINAL]
-    return sum(final) >= answers
+    live = _all_live(stage, answers)
+    return bool(live) and all(row.status is Status.FINAL for row in live)
 
 
 async def pay_out(stage: Stage) -> dict[str, Any]:
     """Claim for everybody, then say who got what and why, and check the sum."""
-    url = stage.folder.url(_node(stage, "validator").name)
+    url = stage.folder.url(node_of(stage, "validator").name)
     ids = [0, *sorted(stage.names)]
     rewards = await _rewards(stage, url, ids)
     proofs = tuple(
@@ -362,8 +298,3 @@ def _claimed(stage: Stage, expected: Mapping[int, int]) -> bool:
 
 def _proof(rows: list[list[str]]) -> tuple[Node, ...]:
     return tuple(Node(bytes.fromhex(hash_), int(total)) for hash_, total in rows)
-
-
-def _node(stage: Stage, role: str) -> NodeSpec:
-    """The first honest node of a role."""
-    return next(node for node in stage.nodes if node.role == role and not node.lies)

@@ -33,7 +33,10 @@ from node.testnet import demo
 sys.exit(demo(folder=Path(sys.argv[1]), nodes=5, model=None, window={window}, seed={seed},
               keep=True, as_json=True, kills={kills}))
 """
-KINDS = {"mismatch", "longer", "earlier", "omitted", "contributor", "echo", "arithmetic"}
+KINDS = {
+    *("mismatch", "longer", "earlier", "omitted", "contributor", "echo", "arithmetic"),
+    "influence",
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_the_story_pays_to_the_wei_although_nodes_are_killed(
 ) -> None:
     told = played[1]
 
-    assert len(told["answers"]) == 3
+    assert len(told["answers"]) == 4
     assert all(answer["spans"] for answer in told["answers"])
     sums = told["sums"]
     assert sums["equal"]
@@ -69,6 +72,33 @@ def test_the_story_pays_to_the_wei_although_nodes_are_killed(
     assert all(row["explained"] for row in told["paid"])
     share = sum(int(answer["amount"]) // 2 for answer in told["answers"])
     assert sum(int(row["amount"]) for row in told["paid"]) == share
+
+
+def test_what_spans_do_not_cover_is_paid_by_influence_and_explained(
+    played: tuple[Path, dict[str, Any]],
+) -> None:
+    told = played[1]
+
+    assert told["features"]["examples"] == 14
+    why = told["why"]
+    assert why["status"] == "final"
+    assert why["threshold"]["examples"] == 14
+    paid = [one for one in why["influences"] if int(one["amount"]["wei"])]
+    assert paid
+    assert all(float(one["sigmas"]) > 3 and one["text"] for one in paid)
+    split = why["split"]
+    rest = split["contributors"]
+    parts = [split["platform"], *split["model"].values(), split["stakers"]]
+    parts += [rest["spans"], rest["influences"], rest["treasury"]]
+    assert sum(int(part["wei"]) for part in parts) == int(split["fee"]["wei"])
+    assert re.fullmatch("0x[0-9a-f]{64}", why["transaction"])
+    reasons = [reason for row in told["paid"] for reason in row["reasons"]]
+    assert any("example" in reason for reason in reasons)
+
+
+def test_a_copyist_earns_nothing_by_words(played: tuple[Path, dict[str, Any]]) -> None:
+    row = next(row for row in played[1]["paid"] if row["name"] == "mallory")
+    assert not [reason for reason in row["reasons"] if reason["words"] is not None]
 
 
 def test_money_enters_and_leaves_by_the_portal_and_all_derive_one_chain(
