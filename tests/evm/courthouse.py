@@ -1,21 +1,22 @@
 """The world of `tests.courtroom` on a real chain: everybody registered, one batch already final."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 from protocol import calls
 from protocol.batch import Body, Header, Text
+from protocol.datanet import Document, Shard, shard_of
 from protocol.datanet import domain as datanet_domain
-from protocol.datanet import shard_of
 from protocol.events import BatchFinalized, BatchPosted, BatchSlashed, SeedDrawn
 from protocol.features import FeatureRow
-from protocol.merkle import FEATURE, byte_root
+from protocol.merkle import FEATURE, Commitment, byte_root
 from protocol.openings import DocumentOpening
 from protocol.parameters import OPEN
 from protocol.receipt import Voucher, domain
 from protocol.refute import Refutation
-from protocol.signature import address_of, sign
+from protocol.signature import Domain, address_of, sign
 from tests.courtroom import (
     ADAPTER,
     BASE,
@@ -30,6 +31,7 @@ from tests.courtroom import (
     feature_rows,
     header_of,
     secret,
+    shards,
 )
 
 PROVER, VALIDATOR, CURATOR = (address_of(secret(n)) for n in ("prover", "validator", "curator"))
@@ -85,10 +87,26 @@ class Courthouse:
     def post(self, body: Body, as_of: int | None = None) -> int:
         """The number of the batch."""
         time = self.world.as_of if as_of is None else as_of
-        header = body.trees().header(body.encode(), time)
+        header = self.committed(body.trees().header(body.encode(), time))
         posted = [e for e in self.send(self.posting(header)) if isinstance(e, BatchPosted)]
         assert posted[0].header == header
         return posted[0].id
+
+    def opened(self, document: DocumentOpening) -> DocumentOpening:
+        """How a document of `texts` is opened under what is published."""
+        return document
+
+    def features(self, rows: Commitment) -> Commitment:
+        """What is published for rows of features."""
+        return rows
+
+    def committed(self, header: Header) -> Header:
+        """What is posted for the trees of a body."""
+        return header
+
+    def shard(self, text: bytes, table: Sequence[Document]) -> Shard:
+        """What is published for a text."""
+        return shard_of(text, table)
 
     def verdict(self, refutation: Refutation) -> BatchSlashed | None:
         """What the contracts say to a refutation; undone afterwards."""
@@ -109,8 +127,8 @@ class Courthouse:
         for shard, number in TAKEN_DOWN:
             held = world.texts.shards[shard]
             proof = tuple(held.document_tree.siblings(number))
-            document = DocumentOpening(number, held.documents[number].encode(), proof)
-            self.send(calls.TakeDown(1, shard, document), CURATOR)
+            opening = DocumentOpening(number, held.documents[number].encode(), proof)
+            self.send(calls.TakeDown(1, shard, self.opened(opening)), CURATOR)
         down = self.chain.time
         self.chain.warp(100)
         facts = {"rows": rows, "finalized_at": finalized}
@@ -123,20 +141,24 @@ class Courthouse:
         self.send(calls.DrawSeed(ADAPTER), CURATOR)
         self.chain.warp(100)
         assert any(isinstance(e, SeedDrawn) for e in self.send(calls.DrawSeed(ADAPTER), CURATOR))
-        root = byte_root(FEATURE, b"".join(row.encode() for row in rows))
-        self.send(calls.PublishFeatures(ADAPTER, root, len(rows), ZERO, 1), CURATOR)
+        body = b"".join(row.encode() for row in rows)
+        features = self.features(Commitment(FEATURE, len(body), byte_root(FEATURE, body)))
+        publish = calls.PublishFeatures(ADAPTER, features.root, features.count, ZERO, 1)
+        self.send(publish, CURATOR)
         self.chain.warp(RULES.datanet_window)
         self.send(calls.FinalizeFeatures(1), CURATOR)
         return int(self.chain.time)
 
-    def _publish(self) -> Any:
-        from tests.courtroom import shards
+    def texts(self, registry: Domain) -> list[tuple[bytes, tuple[Document, ...]]]:
+        """The text and the signed documents of each shard."""
+        return shards(registry)
 
+    def _publish(self) -> Any:
         where = datanet_domain(self.chain.id, self.chain.addresses["DatanetRegistry"])
         self.send(calls.CreateDatanet("texts"), CURATOR)
-        bodies = shards(where)
+        bodies = self.texts(where)
         for text, table in bodies:
-            self.send(calls.PublishShard(1, shard_of(text, table)), CURATOR)
+            self.send(calls.PublishShard(1, self.shard(text, table)), CURATOR)
         self.chain.warp(RULES.datanet_window)
         for number in range(len(bodies)):
             self.send(calls.FinalizeShard(1, number), CURATOR)

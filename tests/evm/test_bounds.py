@@ -8,7 +8,8 @@ import pytest
 from modelfactory.weights import ADAPTER_BYTES_MAX
 from openlora import adapter
 from protocol import calls
-from protocol.batch import Header
+from protocol.batch import BODY_CLAIMS_MAX, BODY_INFLUENCES_MAX, Header
+from protocol.claims import ANSWERS_MAX
 from protocol.datanet import Shard
 from protocol.parameters import OPEN, Parameters
 from protocol.receipt import OUTPUT_MAX, PROMPT_MAX
@@ -25,14 +26,43 @@ def test_both_sides_have_the_same_limits(chain: Any) -> None:
     assert chain.read("ModelRegistry", "WEIGHTS_MAX") == ADAPTER_BYTES_MAX == LARGEST
     assert adapter.ADAPTER_BYTES_MAX == ADAPTER_BYTES_MAX
     assert chain.read("AttributionOracle", "BODY_MAX") == LARGEST
+    assert chain.read("AttributionOracle", "INFLUENCES_MAX") == BODY_INFLUENCES_MAX
 
 
 @pytest.mark.parametrize(("size", "taken"), [(0, 0), (1, 1), (LARGEST, 1), (LARGEST + 1, 0)])
 def test_a_body_has_a_possible_size(size: int, taken: int, chain: Any, rich: Any) -> None:
     _, alice = rich("alice")
     chain.send(calls.Stake(alice, value=1000 * OPEN), alice)
-    header = Header(WORD, WORD, WORD, WORD, WORD, size, 0, 1, 0)
-    answered(chain, calls.PostBatch(1, 1, header), alice, taken, "OutOfBounds")
+    header = Header(*[WORD] * 6, size, 0, 1, 0, 0, chain.time - 1)
+    answered(chain, calls.PostBatch(1, 1, bytes(32), header), alice, taken, "OutOfBounds")
+
+
+@pytest.mark.parametrize(
+    ("counts", "taken"),
+    [
+        ((0, 0, 0), 0),
+        ((ANSWERS_MAX, BODY_CLAIMS_MAX, BODY_INFLUENCES_MAX), 1),
+        ((ANSWERS_MAX + 1, 0, 0), 0),
+        ((1, BODY_CLAIMS_MAX + 1, 0), 0),
+        ((1, 0, BODY_INFLUENCES_MAX + 1), 0),
+    ],
+)
+def test_a_batch_has_possible_counts(
+    counts: tuple[int, int, int], taken: int, chain: Any, rich: Any
+) -> None:
+    _, alice = rich("alice")
+    chain.send(calls.Stake(alice, value=1000 * OPEN), alice)
+    header = Header(*[WORD] * 6, 1, 0, *counts, chain.time - 1)
+    answered(chain, calls.PostBatch(1, 1, bytes(32), header), alice, taken, "OutOfBounds")
+
+
+@pytest.mark.parametrize(("age", "taken"), [(0, 0), (1, 1), (3600, 1), (3601, 0)])
+def test_a_batch_is_of_a_moment_just_past(age: int, taken: int, chain: Any, rich: Any) -> None:
+    """Not of this one: a document could be taken down after it, at the same time."""
+    _, alice = rich("alice")
+    chain.send(calls.Stake(alice, value=1000 * OPEN), alice)
+    header = Header(*[WORD] * 6, 1, 0, 1, 0, 0, chain.time - age)
+    answered(chain, calls.PostBatch(1, 1, bytes(32), header), alice, taken, "Stale")
 
 
 @pytest.mark.parametrize(("size", "taken"), [(1, 0), (2, 1), (LARGEST, 1), (LARGEST + 1, 0)])

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from protocol import calls
 from protocol.batch import Header
 from protocol.demands import AnswerDemand, AnswerEntryDemand, AnswerTotalDemand, Demand
-from protocol.merkle import BODY, BODY_LEAF, ENTRY, TOTAL, ByteTree
+from protocol.influences import Influence
+from protocol.merkle import BODY, BODY_LEAF, ENTRY, INFLUENCE, TOTAL, ByteTree, Tree
 from protocol.openings import EntryOpening, TotalOpening
 from protocol.parameters import OPEN
 from protocol.signature import address_of
 from protocol.sumtree import ENTRY_BITS, entry_leaf, entry_tree, total_tree
 from tests.courtroom import secret
+from tests.strategies import influences
 
 POSTER = address_of(secret("poster"))
 RELAXED = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
@@ -32,7 +34,8 @@ class Desk:
 
     def opens(self, header: Header, tree: int, index: int, answer: Any) -> bool:
         with self.chain.env.anchor():
-            self.chain.send(calls.PostBatch(1, 1, header), POSTER)
+            header = replace(header, as_of=self.chain.time - 1)
+            self.chain.send(calls.PostBatch(1, 1, bytes(32), header), POSTER)
             self.chain.send(Demand("AttributionOracle", 1, tree, index, OPEN), POSTER)
             try:
                 self.chain.send(answer, POSTER)
@@ -50,7 +53,7 @@ def desk(_deployed: Any) -> Any:
 
 
 def header(**roots: Any) -> Header:
-    return replace(Header(WORD, WORD, WORD, WORD, WORD, 1, 0, 1, 0), **roots)
+    return replace(Header(*[WORD] * 6, 1, 0, 1, 0, 0, 0), **roots)
 
 
 @RELAXED
@@ -72,6 +75,24 @@ def test_leaves_of_a_body(desk: Desk, size: int, data: st.DataObject) -> None:
     assert tree.count == 1 or not desk.opens(
         posted, BODY, (index + 1) % tree.count, replace(answer, index=(index + 1) % tree.count)
     )
+
+
+@RELAXED
+@given(st.lists(influences, min_size=1, max_size=9), st.data())
+def test_leaves_of_influences(desk: Desk, rows: list[Influence], data: st.DataObject) -> None:
+    tree = Tree(INFLUENCE, [row.leaf() for row in rows])
+    index = data.draw(st.integers(0, len(rows) - 1))
+    posted = header(influences_root=tree.root, influence_count=len(rows))
+    proof = tuple(tree.siblings(index))
+    answer = AnswerDemand("AttributionOracle", 1, INFLUENCE, index, rows[index].words(), proof)
+
+    assert desk.opens(posted, INFLUENCE, index, answer)
+
+    other = replace(rows[index], score=rows[index].score ^ 1)
+    wrong = [replace(answer, leaf=other.words()), replace(answer, leaf=answer.leaf + bytes(32))]
+    dirty = b"\x01" + answer.leaf[1:]  # more than fits into the number
+    wrong.append(replace(answer, leaf=dirty))
+    assert not any(desk.opens(posted, INFLUENCE, index, bad) for bad in wrong)
 
 
 amounts = st.integers(0, 2**100)

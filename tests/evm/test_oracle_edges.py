@@ -7,7 +7,14 @@ import pytest
 
 from attribution.openings import Case
 from protocol.batch import Text
-from protocol.openings import NO_ANSWER, NO_CLAIM, DocumentOpening
+from protocol.claims import INFLUENCE_SLOT
+from protocol.openings import (
+    NO_ANSWER,
+    NO_CLAIM,
+    NO_INFLUENCE,
+    DocumentOpening,
+    InfluenceOpening,
+)
 from protocol.parameters import OPEN
 from protocol.refute import (
     Chain,
@@ -17,18 +24,26 @@ from protocol.refute import (
     EntryWrong,
     Forged,
     Gap,
+    InfluenceEnd,
+    InfluenceEntry,
+    InfluenceInvented,
+    InfluenceWrong,
     Invented,
     Longer,
     Mismatch,
+    Missing,
     Numbering,
     Omitted,
     Order,
     Owned,
     Paid,
+    Query,
     Refutation,
     Remainder,
     Repeated,
+    Score,
     Shape,
+    TakenDown,
     Transition,
     Unfunded,
     convicts,
@@ -56,13 +71,13 @@ def court(_deployed: Any) -> Courthouse:
     return Courthouse(type(_deployed))
 
 
-@pytest.fixture
-def honest(court: Courthouse) -> Iterator[tuple[Case, World]]:
-    world = court.world
+@pytest.fixture(params=[2, 3], ids=["all documents", "some down"])
+def honest(court: Courthouse, request: pytest.FixtureRequest) -> Iterator[tuple[Case, World]]:
+    world = court.worlds[request.param]
     told = world.answered([(text, (n + 1) * OPEN) for n, text in enumerate(TEXTS)], court.paid)
     body = world.body(told)
     with court.anchor():
-        yield world.case(court.post(body), body), world
+        yield world.case(court.post(body, world.as_of), body), world
 
 
 def occurrences(world: World, span: bytes) -> Iterator[tuple[int, int]]:
@@ -91,6 +106,7 @@ def of_spans(case: Case, world: World) -> Iterator[Refutation]:
             place = case.place(answer, who.shard, who.position, who.position + claim.length)
             yield Mismatch(*opened, slot, output, place)
             yield Contributor(*opened, slot, row_at(world, who.shard, who.position))
+            yield TakenDown(*opened, slot)
         for shard, at in occurrences(world, span):
             place = case.place(answer, shard, at, at + claim.length)
             yield Earlier(*opened, shard, at, row_at(world, shard, at), output, place)
@@ -98,7 +114,7 @@ def of_spans(case: Case, world: World) -> Iterator[Refutation]:
             more = case.output(answer, claim.start, claim.end + 1)
             for shard, at in occurrences(world, text.output[claim.start : claim.end + 1]):
                 place = case.place(answer, shard, at, at + claim.length + 1)
-                yield Longer(*opened, shard, at, more, place)
+                yield Longer(*opened, shard, at, row_at(world, shard, at), more, place)
         for at in {text.prompt.find(span), text.prompt.rfind(span), 0}:
             if 0 <= at <= len(text.prompt) - claim.length:
                 prompt = case.prompt(answer, at, at + claim.length)
@@ -124,6 +140,7 @@ def of_gaps(case: Case, world: World) -> Iterator[Refutation]:
                     case.claim(after - 1) if after > numbers.start else NO_CLAIM,
                     case.claim(after) if after in numbers else NO_CLAIM,
                     Gap(start, len(span), shard, at),
+                    row_at(world, shard, at),
                     case.output(answer, start, start + len(span)),
                     case.place(answer, shard, at, at + len(span)),
                 )
@@ -148,8 +165,9 @@ def of_sums(case: Case, world: World) -> Iterator[Refutation]:
         row = case.body.answers[entry.answer]
         last = row.first_claim + row.claim_count - 1
         named = entry.claim if entry.claim < len(claims) else last
-        claim_opening = case.claim(named) if row.claim_count else NO_CLAIM
-        yield Invented(case.batch, case.entry(place), claim_opening, case.answer(entry.answer))
+        shown = case.claim(named) if row.claim_count else NO_CLAIM
+        opened_entry, answer = case.entry(place), case.answer(entry.answer)
+        yield Invented(case.batch, opened_entry, shown, last_influence(case, entry.answer), answer)
         yield Numbering(case.batch, case.entry(place), case.entry(place + 1))
 
 
@@ -159,7 +177,8 @@ def of_answers(case: Case, world: World) -> Iterator[Refutation]:
         opened = case.answer(number)
         last = row.first_claim + row.claim_count - 1
         claim = case.claim(last) if row.claim_count else NO_CLAIM
-        yield Remainder(case.batch, opened, claim, case.entry(row.remainder_entry))
+        entry, influence = case.entry(row.remainder_entry), last_influence(case, number)
+        yield Remainder(case.batch, opened, entry, claim, influence)
         yield Forged(case.batch, opened)
         yield Unfunded(case.batch, opened)
         after = case.answer(number + 1) if number + 1 < len(answers) else NO_ANSWER
@@ -172,7 +191,45 @@ def of_answers(case: Case, world: World) -> Iterator[Refutation]:
         yield Transition(case.batch, who, *opened_totals)
 
 
-@pytest.mark.parametrize("near", [of_spans, of_gaps, of_sums, of_answers])
+def last_influence(case: Case, answer: int) -> InfluenceOpening:
+    row = case.body.answers[answer]
+    last = row.first_influence + row.influence_count - 1
+    return case.influence(last) if row.influence_count else NO_INFLUENCE
+
+
+def of_influences(case: Case, world: World) -> Iterator[Refutation]:
+    for number, one in enumerate(case.body.influences):
+        opened = (case.batch, case.influence(number), case.answer(one.answer))
+        first = case.body.answers[one.answer].first_influence == number
+        query = case.body.queries[one.answer]
+        yield InfluenceWrong(*opened, NO_INFLUENCE if first else case.influence(number - 1))
+        yield Score(*opened, case.example(one.answer, one.example), query)
+        yield InfluenceEntry(*opened, case.entry(one.contributor << ENTRY_BITS | one.entry))
+    for number, entry in case.body.entries:
+        if entry.slot == INFLUENCE_SLOT:
+            place = case.entry(entry.contributor << ENTRY_BITS | number)
+            named, answer = case.influence(entry.claim), case.answer(entry.answer)
+            yield InfluenceInvented(case.batch, place, named, answer)
+
+
+def of_lists(case: Case, world: World) -> Iterator[Refutation]:
+    """Every example in every gap of every list."""
+    for answer, row in enumerate(case.body.answers):
+        opened, query = case.answer(answer), case.body.queries[answer]
+        yield Query(case.batch, opened, query)
+        last = row.first_claim + row.claim_count - 1
+        claim = case.claim(last) if row.claim_count else NO_CLAIM
+        yield InfluenceEnd(case.batch, opened, claim, last_influence(case, answer))
+        numbers = range(row.first_influence, row.first_influence + row.influence_count)
+        for at in range(numbers.start, numbers.stop + 1):
+            before = case.influence(at - 1) if at > numbers.start else NO_INFLUENCE
+            after = case.influence(at) if at in numbers else NO_INFLUENCE
+            for example in range(len(world.rows)):
+                shown = case.example(answer, example)
+                yield Missing(case.batch, opened, before, after, shown, query)
+
+
+@pytest.mark.parametrize("near", [of_spans, of_gaps, of_sums, of_answers, of_influences, of_lists])
 def test_no_near_miss_convicts(near: Any, court: Courthouse, honest: tuple[Case, World]) -> None:
     case, world = honest
     misses = list(near(case, world))
@@ -194,5 +251,7 @@ def test_the_batch_has_the_edges(honest: tuple[Case, World]) -> None:
     assert len(full) >= 2
     assert any(claim.left_by != number for number, claim in enumerate(claims))
     assert any(row.claim_count == 0 for row in case.body.answers)
+    assert case.body.influences
+    assert any(row.influence_count == RULES.influences_max for row in case.body.answers)
     beyond = [c for c in full if text[c.answer].output[c.start : c.end + 1] in world.bodies[0][0]]
     assert beyond

@@ -9,7 +9,7 @@ import pytest
 
 from protocol.errors import Malformed
 from protocol.refute import Refutation, convicts
-from tests.courtroom import header_of
+from tests.courtroom import FUNDED, header_of
 from tests.evm.courthouse import Courthouse
 from tests.fuzz import Figures, run
 from tests.mutated_openings import mutated
@@ -23,6 +23,7 @@ class Verdicts:
     """How often both judges said the same."""
 
     convicted: int = 0
+    unposted: int = 0  # batches that pay more than there is: the contract does not take them
     twisted: Counter[bool] = field(default_factory=Counter)
 
 
@@ -36,6 +37,9 @@ def agree(court: Courthouse, seed: int, count: int) -> tuple[Figures, Verdicts]:
     for found in run(rng, court.worlds, court.paid, count, seen):
         header = header_of(found.case)
         assert convicts(found.refutation, header, found.world)
+        if found.world.old_totals.sum + header.total > FUNDED:
+            said.unposted += 1
+            continue
         with court.anchor():
             assert court.post(found.case.body, header.as_of) == found.case.batch
             slashed = court.verdict(found.refutation)
@@ -62,7 +66,8 @@ def encodable(court: Courthouse, refutation: Refutation) -> bool:
 def test_both_judges_convict_what_is_changed(court: Courthouse) -> None:
     _, said = agree(court, 1, CASES)
 
-    assert said.convicted == CASES
+    assert said.convicted + said.unposted == CASES
+    assert said.convicted > CASES * 3 // 4
     assert said.twisted.total() > CASES
 
 
@@ -72,6 +77,6 @@ def test_both_judges_convict_many_changes(
 ) -> None:
     seen, said = agree(court, 2, MANY)
 
-    assert said.convicted == MANY
+    assert said.convicted + said.unposted == MANY
     with capsys.disabled():
-        print(f"\n{seen}\nthe contracts: {said.convicted} convicted, twisted {said.twisted}")
+        print(f"\n{seen}\nthe contracts: {said}")

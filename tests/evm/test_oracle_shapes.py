@@ -1,5 +1,6 @@
 """A claim that breaks a bound is convicted, also one that our own types could not hold."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,8 +61,7 @@ def test_a_broken_bound_is_convicted(name: str, court: Courthouse) -> None:
     assert claims[0].holders == 3
     claims[0] = BROKEN[name](claims[0]) if name in BROKEN else claims[0]
     tree = Tree(CLAIM, [leaf(CLAIM, claim.words()) for claim in claims])
-    trees = case.trees.__class__(case.trees.answers, tree, case.trees.entries, case.trees.totals)
-    header = trees.header(body.encode())
+    header = replace(case.trees, claims=tree).header(body.encode(), world.as_of)
     opening = ClaimOpening(0, claims[0], tuple(tree.siblings(0)))
     refutation = Shape(2, opening, case.answer(0))
     with court.anchor():

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from protocol.batch import Text
-from protocol.openings import NO_CLAIM, NO_ENTRY
+from protocol.openings import NO_CLAIM, NO_DOCUMENT, NO_ENTRY, NO_INFLUENCE
 from protocol.parameters import OPEN
 from protocol.refute import Gap, Omitted, Remainder, convicts
 from tests.courtroom import PHRASES, header_of
@@ -14,7 +14,7 @@ from tests.evm.embedded import Chain
 def test_spans_may_not_take_more_than_there_is() -> None:
     """Also where the answer says that nothing is left; a wei less is only a wrong remainder."""
     court = Courthouse(Chain)
-    world = court.world
+    world = court.worlds[0]  # no influences yet
     told = world.answered([(Text(b"", PHRASES[0] + b" " + PHRASES[1]), OPEN)], court.paid)
     honest = world.body(told)
     last = honest.answers[0].claim_count - 1
@@ -24,8 +24,9 @@ def test_spans_may_not_take_more_than_there_is() -> None:
         claims = (*honest.claims[:last], replace(honest.claims[last], paid=paid))
         body = replace(honest, answers=(answer,), claims=claims)
         with court.anchor():
-            case = world.case(court.post(body), body)
-            refutation = Remainder(case.batch, case.answer(0), case.claim(last), NO_ENTRY)
+            case = world.case(court.post(body, world.as_of), body)
+            claim = case.claim(last)
+            refutation = Remainder(case.batch, case.answer(0), NO_ENTRY, claim, NO_INFLUENCE)
 
             assert convicts(refutation, header_of(case), world) == convicted
             assert (court.verdict(refutation) is not None) == convicted
@@ -52,6 +53,7 @@ def test_a_span_begins_at_a_word_of_the_answer() -> None:
                 NO_CLAIM,
                 NO_CLAIM,
                 Gap(1, length, shard, at),
+                NO_DOCUMENT,
                 case.output(0, 1, 1 + length),
                 case.place(0, shard, at, at + length),
             )
