@@ -18,7 +18,7 @@ BODY_BYTES_MAX = 1 << 30  # as the contract bounds it
 KEPT_BYTES_MAX = 128 << 20  # of encoded bodies that are kept decoded; the newest always is
 ELSEWHERE = b"availability/"  # until when a body need not be looked for there, by its root
 AGAIN_SECONDS = 120  # until data availability is asked again
-NEVER = (1 << 64) - 1
+LIED_SECONDS = 3_600  # likewise, when it gave something else: that may cost a GiB each time
 
 Interval = tuple[int, int]  # wei of a voucher, [low, high)
 
@@ -41,7 +41,7 @@ async def fetch_body(ports: Ports, batch: BatchRecord) -> bytes:
 
 
 async def _from_availability(ports: Ports, batch: BatchRecord) -> bytes | None:
-    """None if nothing is there for now; what lied once is never asked again."""
+    """None if nothing is there for now."""
     server, body = ports.availability, batch.header.body
     key, now = ELSEWHERE + body.root + batch.commitment, int(ports.clock.now())
     until = ports.store.get(key)
@@ -52,7 +52,7 @@ async def _from_availability(ports: Ports, batch: BatchRecord) -> bytes | None:
     except Temporary:
         ports.store.write({key: uint(now + AGAIN_SECONDS, 8)})
     except Malformed:
-        ports.store.write({key: uint(NEVER, 8)})
+        ports.store.write({key: uint(now + LIED_SECONDS, 8)})
     return None
 
 

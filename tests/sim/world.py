@@ -50,7 +50,6 @@ class World:
         self.random, self.chain, self.faults = random, chain, faults
         self.nodes: list[Node] = []
         self.said: list[tuple[bytes, type[Any], bytes]] = []  # in the real codec
-        self.folder = TemporaryDirectory()  # goes with the world
 
     def node(self, secret: bytes, roles: Roles) -> "Node":
         self.nodes.append(Node(self, secret, roles))
@@ -58,6 +57,11 @@ class World:
 
     async def run(self, seconds: float) -> None:
         """Let everything run; blocks come every `BLOCK` seconds."""
+        with TemporaryDirectory() as folder:
+            self.folder = Path(folder)
+            await self._run(seconds)
+
+    async def _run(self, seconds: float) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self.chain.run)
@@ -166,7 +170,7 @@ class Node:
 
     async def fetch_file(self, commitment: Commitment) -> Path:
         data = await self.fetch(commitment)
-        path = Path(self._world.folder.name) / commitment.root.hex()
+        path = self._world.folder / commitment.root.hex()
         if not path.exists():
             path.write_bytes(data)
         return path
