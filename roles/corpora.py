@@ -21,12 +21,17 @@ class Corpora:
 
     _shards: "OrderedDict[Shard, CorpusShard]" = field(default_factory=OrderedDict)
 
-    async def of_adapter(self, ports: Ports, adapter: AdapterRecord) -> Corpus:
-        """The corpus that `adapter` was trained on.  `Temporary` while a body cannot be had."""
+    async def of_adapter(self, ports: Ports, adapter: AdapterRecord, as_of: int) -> Corpus:
+        """What `adapter` was trained on, without what was down by `as_of` (unix seconds).
+
+        `Temporary` while a body cannot be had.
+        """
         shards = ports.chain.ledger.final_shards(adapter.datanet)[: adapter.shard_count]
         if len(shards) < adapter.shard_count:
             raise Temporary(f"{adapter.name}: its shards are not final here yet")
-        return Corpus(tuple([await self.shard(ports, shard) for shard in shards]))
+        down = ports.chain.ledger.down(adapter.datanet, as_of)
+        held = [await self.shard(ports, shard) for shard in shards]
+        return Corpus(tuple(each.without(down.get(n, frozenset())) for n, each in enumerate(held)))
 
     async def shard(self, ports: Ports, shard: Shard) -> CorpusShard:
         if known := self._shards.get(shard):
@@ -46,5 +51,5 @@ class Corpora:
 
 def _index(text: bytes, table: bytes) -> CorpusShard:
     shard = CorpusShard(text, decode_table(table))
-    _ = shard.index, shard.text_tree, shard.document_tree  # build them off the event loop
+    _ = shard.text_tree, shard.document_tree  # build them off the event loop
     return shard

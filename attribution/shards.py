@@ -1,0 +1,81 @@
+"""One shard of a corpus: its text, its documents, and the trees that open its leaves."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from attribution.text_tree import SparseTree
+from protocol.codec import require
+from protocol.datanet import Document, Shard
+from protocol.merkle import DOCUMENT, TEXT, ByteTree
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Where the documents of a shard stand and whose they are, by row."""
+
+    starts: Array  # int64 [d]
+    ends: Array  # int64 [d]
+    contributors: Array  # int64 [d]
+
+    @classmethod
+    def of(cls, documents: Sequence[Document], size: int) -> Self:
+        """Positions are cut to the `size` of the text: a table may claim any 64 bits."""
+        starts = np.array([min(row.start, size) for row in documents], dtype=np.int64)
+        ends = np.array([min(row.end, size) for row in documents], dtype=np.int64)
+        whose = np.array([row.contributor for row in documents], dtype=np.int64)
+        return cls(starts, ends, whose)
+
+
+@dataclass(frozen=True)
+class CorpusShard:
+    """One shard with everything needed to search it and to open its leaves.
+
+    `text` may be a memory map, which slices like bytes. Of documents that are `down` (row numbers)
+    no word start counts; their bytes stay where they are.
+    """
+
+    text: bytes
+    documents: Sequence[Document]
+    down: frozenset[int] = frozenset()
+
+    @cached_property
+    def columns(self) -> Documents:
+        return Documents.of(self.documents, len(self.text))
+
+    @cached_property
+    def starts(self) -> list[int]:
+        return [document.start for document in self.documents]
+
+    @cached_property
+    def text_tree(self) -> ByteTree:
+        return SparseTree(TEXT, self.text)
+
+    @cached_property
+    def document_tree(self) -> ByteTree:
+        return SparseTree(DOCUMENT, b"".join(document.encode() for document in self.documents))
+
+    def document_at(self, position: int) -> int:
+        """The row of the document that holds byte `position`, which is no separator."""
+        return bisect_right(self.starts, position) - 1
+
+    def without(self, down: frozenset[int]) -> "CorpusShard":
+        """The same shard with these documents down; what was computed of it is kept."""
+        if down == self.down:
+            return self
+        other = CorpusShard(self.text, self.documents, down)
+        other.__dict__.update(self.__dict__ | {"down": down})
+        return other
+
+    def check(self, shard: Shard) -> None:
+        """Raise `Malformed` unless these bytes are what the chain holds."""
+        require(self.text_tree.commitment == shard.text, "the text is not the shard's")
+        require(len(self.documents) == shard.document_count, "documents missing")
+        require(self.document_tree.root == shard.document_root, "the table is not the shard's")
