@@ -44,9 +44,10 @@ class Large:
         )
         self.corpus = Corpus((CorpusShard(joint, table),))
         self.world = World(ESCROW, [(joint, table)], parameters=RULES)
-        self.bases, self.features = self._features(table)
+        self.bases, self.rows = self._features(table)
+        self.features = FeatureSet(b"".join(row.encode() for row in self.rows))
 
-    def _features(self, table: tuple[Document, ...]) -> tuple[list[bytes], FeatureSet]:
+    def _features(self, table: tuple[Document, ...]) -> tuple[list[bytes], list[FeatureRow]]:
         draw = np.random.default_rng(7)
         bases = draw.choice(np.array([-32, 32], np.int8), (FAMILIES, DIMENSION))
         rows = []
@@ -54,8 +55,8 @@ class Large:
             phi = bases[number % FAMILIES].copy()
             phi[draw.permutation(DIMENSION)[: DIMENSION // 4]] *= -1
             place = (0, number, row.contributor, NO_EXAMPLE)
-            rows.append(FeatureRow(*place, row.content_root, phi.tobytes()).encode())
-        return [base.tobytes() for base in bases], FeatureSet(b"".join(rows))
+            rows.append(FeatureRow(*place, row.content_root, phi.tobytes()))
+        return [base.tobytes() for base in bases], rows
 
     def answered(self, count: int) -> list[Answered]:
         """Attributed answers of PIECES spans and `influences_max` influences each."""
