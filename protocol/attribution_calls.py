@@ -50,6 +50,16 @@ class Object:
     subject: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseBond:
+    """The bond of what the validators objected to, `unbonding` seconds after its posting."""
+
+    function: ClassVar[str] = "release"
+
+    contract: str  # AttributionOracle or FeatureRegistry
+    id: int
+
+
 # ---------------------------------------------------------------- influence
 
 

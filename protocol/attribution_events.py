@@ -43,6 +43,14 @@ class Objected:
 
 
 @dataclass(frozen=True, slots=True)
+class BondReleased:
+    """The poster of what the validators had objected to got his bond back."""
+
+    contract: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchSlashed:
     id: int
     challenger: bytes

@@ -14,6 +14,7 @@ from protocol.attribution_calls import (
     Object,
     PostBatch,
     PublishFeatures,
+    ReleaseBond,
     TakeDown,
 )
 from protocol.datanet import Shard
@@ -32,6 +33,7 @@ __all__ = [  # beside all that stands below
     "PostBatch",
     "PublishFeatures",
     "RefundDemand",
+    "ReleaseBond",
     "TakeDown",
 ]
 

@@ -12,6 +12,7 @@ from protocol.attribution_events import (
     BatchPosted,
     BatchSlashed,
     BatchVoided,
+    BondReleased,
     DemandRefunded,
     DocumentTakenDown,
     FeaturesFinalized,
@@ -32,6 +33,7 @@ __all__ = [  # beside all that stands below
     "BatchPosted",
     "BatchSlashed",
     "BatchVoided",
+    "BondReleased",
     "DemandRefunded",
     "DocumentTakenDown",
     "FeaturesFinalized",
@@ -368,8 +370,8 @@ class ParametersProposed:
 
 Event = (
     AdapterRegistered | BaseRegistered | BatchData | BatchFinalized | BatchPosted | BatchSlashed
-    | BatchVoided | Burned | Claimed | ContributorRegistered | CreditClaimed | DatanetCreated
-    | DemandRefunded | Deposited | Distributed | DocumentTakenDown | EarnedClaimed
+    | BatchVoided | BondReleased | Burned | Claimed | ContributorRegistered | CreditClaimed
+    | DatanetCreated | DemandRefunded | Deposited | Distributed | DocumentTakenDown | EarnedClaimed
     | EquivocationRefuted | FeaturesFinalized | FeaturesPublished | FeaturesSlashed
     | FeaturesVoided | FeesCollected | Funded | Locked | NodeLeft | NodeRegistered
     | NodeReleased | NodeSlashed | NodeUpdated | Objected | OpeningAnswered | OpeningDemanded

@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 from protocol import events as e
 from protocol.court import Kind
 from protocol.datanet import Shard
-from protocol.errors import Malformed
-from protocol.merkle import BODY, FEATURE, FEATURE_LEAF, Commitment
 from protocol.parameters import Parameters
 from protocol.records import (
     LIVE,
@@ -71,6 +69,8 @@ class Ledger:
     demands: dict[tuple[str, int, int, int], DemandRecord] = field(default_factory=dict)
     # Who has something to claim from a contract, and since when.
     credits: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    # When the bond of what died by objection can be had again, by (contract, subject).
+    held: dict[tuple[str, int], int] = field(default_factory=dict)
     feature_sets: dict[int, FeatureSetRecord] = field(default_factory=dict)
     seed_blocks: dict[bytes, int] = field(default_factory=dict)  # whose hash makes the seed
     seeds: dict[bytes, bytes] = field(default_factory=dict)  # by adapter
@@ -120,14 +120,19 @@ class Ledger:
         """The live batches below that number, oldest first."""
         return [b for b in self.batches.values() if b.batch < batch and b.status in LIVE]
 
+    def live_feature_sets(self, adapter: bytes) -> list[FeatureSetRecord]:
+        """Those that pend, or the one that is final."""
+        rows = self.feature_sets.values()
+        return [row for row in rows if row.adapter == adapter and row.status in LIVE]
+
     def feature_set(self, adapter: bytes) -> FeatureSetRecord | None:
-        """The one that pends or is final."""
-        rows = (row for row in reversed(self.feature_sets.values()) if row.adapter == adapter)
-        return next((row for row in rows if row.status in LIVE), None)
+        """The one that is final, or else the newest that pends."""
+        rows = sorted(self.live_feature_sets(adapter), key=lambda row: (row.status, row.id))
+        return rows[-1] if rows else None
 
     def features_in_force(self, adapter: bytes, as_of: int) -> FeatureSetRecord | None:
-        row = self.feature_set(adapter)
-        return row if row is not None and 0 < row.finalized_at <= as_of else None
+        rows = self.live_feature_sets(adapter)
+        return next((row for row in rows if 0 < row.finalized_at <= as_of), None)
 
     def down(self, datanet: int, as_of: int) -> dict[int, frozenset[int]]:
         """The documents of a Datanet that were taken down by then, by shard."""
@@ -255,30 +260,16 @@ class Ledger:
         self._close(ORACLE, batch)
 
     def _published_features(self, event: e.FeaturesPublished) -> None:
-        size = event.example_count * FEATURE_LEAF
-        try:
-            features = Commitment(FEATURE, size, event.features_root)
-            basis = Commitment(BODY, event.basis_size, event.basis_root)
-        except Malformed:  # larger than anything that can be fetched: nobody will ever see it
-            features = Commitment(FEATURE, 0, event.features_root)
-            basis = Commitment(BODY, 0, event.basis_root)
-        self.feature_sets[event.id] = FeatureSetRecord(
-            event.id,
-            event.adapter,
-            event.poster,
-            features,
-            event.example_count,
-            basis,
-            event.seed,
-            event.deadline,
-            self.current_version,
-            Status.PENDING,
-            posted_at=self.time,
-        )
+        record = FeatureSetRecord.of(event, self.current_version, self.time)
+        self.feature_sets[event.id] = record
 
     def _features_final(self, event: e.FeaturesFinalized) -> None:
         row = self._end_features(event.id, Status.FINAL)
         self.feature_sets[event.id] = replace(row, finalized_at=event.finalized_at)
+        for other in self.live_feature_sets(event.adapter):
+            if other.id != event.id:
+                self._end_features(other.id, Status.VOID)  # the first is in force for ever
+                self.held[FEATURES, other.id] = self.time
 
     def _features_slashed(self, event: e.FeaturesSlashed) -> None:
         self._convicted(FEATURES, event.id, event.kind)
@@ -286,7 +277,21 @@ class Ledger:
         self.feature_sets[event.id] = replace(row, convicted_of=event.kind)
 
     def _features_void(self, event: e.FeaturesVoided) -> None:
-        self._end_features(event.id, Status.VOID)
+        if (row := self.feature_sets[event.id]).status is Status.PENDING:
+            self._end_features(event.id, Status.VOID)
+            self._hold(FEATURES, event.id, row)
+
+    def _batch_void(self, event: e.BatchVoided) -> None:
+        if event.because == event.id:
+            self._hold(ORACLE, event.id, self.batches[event.id])
+        self._end_batch(event.id, Status.VOID)
+
+    def _hold(self, contract: str, number: int, row: BatchRecord | FeatureSetRecord) -> None:
+        unbonding = self.parameters[row.version].unbonding if self.parameters else 0
+        self.held[contract, number] = row.posted_at + unbonding
+
+    def _released(self, event: e.BondReleased) -> None:
+        self.held.pop((event.contract, event.id), None)
 
     def _end_features(self, number: int, status: Status) -> FeatureSetRecord:
         row = replace(self.feature_sets[number], status=status)
@@ -368,7 +373,8 @@ class Ledger:
         e.Slashed: _slashed,
         e.BatchData: _batch_data,
         e.BatchSlashed: _batch_slashed,
-        e.BatchVoided: lambda self, event: self._end_batch(event.id, Status.VOID),
+        e.BatchVoided: _batch_void,
+        e.BondReleased: _released,
         e.BatchFinalized: _batch_final,
         e.OpeningDemanded: _demanded,
         e.OpeningAnswered: _settled,

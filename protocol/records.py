@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Self
 
+from protocol.attribution_events import FeaturesPublished
 from protocol.batch import Header
 from protocol.datanet import Shard
-from protocol.merkle import BODY, Commitment
+from protocol.errors import Malformed
+from protocol.merkle import BODY, FEATURE, FEATURE_LEAF, Commitment
 from protocol.sumtree import Node
 
 
@@ -112,6 +115,29 @@ class FeatureSetRecord:
     posted_at: int = 0
     finalized_at: int = 0
     convicted_of: int = 0  # a `protocol.refute_features.FeatureKind`, once slashed
+
+    @classmethod
+    def of(cls, event: FeaturesPublished, version: int, now: int) -> Self:
+        """As it is published; a set too large for any body has empty ones, which nobody finds."""
+        try:
+            features = Commitment(FEATURE, event.example_count * FEATURE_LEAF, event.features_root)
+            basis = Commitment(BODY, event.basis_size, event.basis_root)
+        except Malformed:
+            features = Commitment(FEATURE, 0, event.features_root)
+            basis = Commitment(BODY, 0, event.basis_root)
+        return cls(
+            event.id,
+            event.adapter,
+            event.poster,
+            features,
+            event.example_count,
+            basis,
+            event.seed,
+            event.deadline,
+            version,
+            Status.PENDING,
+            posted_at=now,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from protocol.ledger import AdapterRecord, Ledger, Status
 from protocol.merkle import BODY, FEATURE, FEATURE_LEAF, Commitment, byte_root
 from protocol.messages import Message
 from roles.corpora import Corpora
+from roles.credits import collect_credits
 from roles.demands import answer_feature_demands
 from roles.feature_sets import FeatureSets
 from roles.intents import pursue, refused, why
@@ -30,6 +31,7 @@ from roles.ports import Lens, Ports
 
 EXAMPLES_MAX = 1 << 18  # documents of one adapter; their features are 0.5 GiB in memory
 BASIS_BYTES_MAX = 1 << 30  # as the contract bounds it
+PENDING_MAX = 4  # sets of one adapter that may pend; the bond doubles with each
 OTHERS_SECONDS = 3_600  # that an adapter's owner has before others publish for it
 FINALIZE_GRACE = 60  # seconds that a set's own poster has before others finalize it
 RETRY_SECONDS = 60  # until what was temporary is tried again
@@ -120,6 +122,7 @@ class Features:
         async with ports.chain.heads() as heads:
             async for _ in heads:
                 await self._finalize(ports)
+                await collect_credits(ports)
                 try:
                     await answer_feature_demands(ports, self.feature_sets)
                 except (Temporary, Malformed) as error:
@@ -140,16 +143,22 @@ class Features:
         ledger, me, found = ports.chain.ledger, ports.signer.address, list[AdapterRecord]()
         if ports.featurizer is None or not ports.chain.live:
             return []
-        lost = {row.adapter for row in ledger.feature_sets.values() if row.poster == me}
+        mine = {row.adapter for row in ledger.feature_sets.values() if row.poster == me}
         for row in ledger.adapters.values():
             since = self._seen.setdefault(row.adapter, ledger.time)
             due = since + (0 if row.owner == me else OTHERS_SECONDS)
             due = max(due, self._again.get(row.adapter, 0))
-            if ports.featurizer.has(row.base) and ledger.feature_set(row.adapter) is None:
-                if row.adapter in lost:
-                    self.trouble[row.name] = "our feature set for it was slashed or voided"
-                elif ledger.time >= due:
-                    found.append(row)
+            live = ledger.live_feature_sets(row.adapter)
+            if not ports.featurizer.has(row.base) or any(
+                one.status is Status.FINAL or one.poster == me for one in live
+            ):
+                continue
+            if row.adapter in mine:
+                self.trouble[row.name] = "our feature set for it was slashed or voided"
+            elif len(live) >= PENDING_MAX:
+                self.trouble[row.name] = f"{len(live)} feature sets pend, the limit is reached"
+            elif ledger.time >= due:
+                found.append(row)
         return sorted(found, key=lambda row: row.owner != me)
 
     async def _try(self, ports: Ports, adapter: AdapterRecord) -> None:
@@ -171,7 +180,9 @@ class Features:
         if seed is None:
             await draw_seed(ports, adapter.adapter)
             return
-        bond, free = ledger.current.datanet_bond, ledger.stakes.get(ports.signer.address, 0)
+        pending = len(ledger.live_feature_sets(adapter.adapter))
+        bond = ledger.current.datanet_bond << pending
+        free = ledger.stakes.get(ports.signer.address, 0)
         if free < bond:
             raise Temporary(f"a feature set's bond is {bond} wei, the free stake is {free}")
         bps = steady_bps(ledger)

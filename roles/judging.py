@@ -1,7 +1,7 @@
 """What a validator holds against a posted batch: its body, its trees, and all that judges them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from attribution.corpus import Corpus
 from attribution.fraud import find_fraud, find_plain_fraud
@@ -104,10 +104,10 @@ class Judge:
 
 
 def read_body(batch: BatchRecord, wire: bytes) -> Read:
-    """`Malformed` if the body does not give the posted trees."""
+    """`Malformed` if the body does not give the posted trees; their sum is judged later."""
     body = Body.decode(wire)
     trees = body.trees()
-    have = trees.header(wire, batch.header.as_of)
+    have = replace(trees.header(wire, batch.header.as_of), total=batch.header.total)
     require(have == batch.header, "the body that was published has other roots than the batch")
     for answer, text in zip(body.answers, body.texts, strict=True):
         require(text.matches(answer.receipt), "a text that is not what its receipt commits to")

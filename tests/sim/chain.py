@@ -141,6 +141,8 @@ class SimChain:
                 return self._finalize(call)
             case calls.Object():
                 return self._object(sender, call)
+            case calls.ReleaseBond():
+                return self._release(call)
             case calls.ClaimCredit():
                 return self._collect(sender, call)
             case Refutation():
@@ -265,8 +267,15 @@ class SimChain:
                 found.append(events.BatchVoided(call.subject, call.subject))
             else:
                 found.append(events.FeaturesVoided(call.subject))
-            found += self.unlock(call.contract, call.subject)
         return found
+
+    def _release(self, call: calls.ReleaseBond) -> list[Any]:
+        """Anyone may; the bond of what was objected to waits, else junk would cost nothing."""
+        when = self.truth.held.get((call.contract, call.id))
+        if when is None or self.truth.time < when:
+            raise Refused("StillLocked")
+        released = events.BondReleased(call.contract, call.id)
+        return [released, *self.unlock(call.contract, call.id)]
 
     def _collect(self, sender: bytes, call: calls.ClaimCredit) -> list[Any]:
         amount = self.demands.credit.pop((call.contract, sender), 0)

@@ -8,12 +8,13 @@ from typing import Any
 from protocol import calls, events
 from protocol.datanet import Shard
 from protocol.errors import Malformed, Refused
-from protocol.ledger import FeatureSetRecord
+from protocol.ledger import FeatureSetRecord, Status
 from protocol.parameters import Parameters
 from protocol.refute_features import FeatureRefutation, convicts_features
 
 REGISTRY = "FeatureRegistry"
 BLOCKHASHES = 256
+PENDING_MAX = 4  # sets of one adapter
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class FeatureOffice:
         seed = truth.seeds.get(call.adapter)
         if seed is None:
             raise Refused("NoSeed")
-        if truth.feature_set(call.adapter):
+        live = truth.live_feature_sets(call.adapter)
+        if any(row.status is Status.FINAL for row in live) or len(live) == PENDING_MAX:
             raise Refused("AlreadyPublished")
         if not 0 < call.example_count <= 1 << 24 or not 0 < call.basis_size <= 1 << 30:
             raise Refused("OutOfBounds")
@@ -68,7 +70,8 @@ class FeatureOffice:
         deadline = truth.time + rules.datanet_window
         roots = call.features_root, call.example_count, call.basis_root, call.basis_size
         published = events.FeaturesPublished(number, call.adapter, sender, *roots, seed, deadline)
-        return [*self.chain.lock(REGISTRY, number, sender, rules.datanet_bond), published]
+        bond = rules.datanet_bond << len(live)
+        return [*self.chain.lock(REGISTRY, number, sender, bond), published]
 
     def _finalize(self, call: calls.FinalizeFeatures) -> list[Any]:
         row, now = self.chain.pending(REGISTRY, call.id), self.chain.truth.time

@@ -220,7 +220,7 @@ TWISTS: dict[str, Twist] = {
     "other totals": lambda h: replace(h, totals_root=b"\x99" * 32),
     "another size": lambda h: replace(h, data_size=h.data_size + BODY_LEAF),
 }
-PROVEN = {"fewer claims", "more claims", "fewer answers", "one answer"}
+PROVEN = {"fewer claims", "more claims", "fewer answers", "one answer", "another total"}
 
 
 @pytest.mark.parametrize("name", TWISTS)
