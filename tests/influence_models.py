@@ -1,6 +1,8 @@
 """Tiny random models of several families, and adapters on them made by peft itself."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,15 @@ from modelfactory.recipe import BaseRecipe
 TEXTS = ("The quick brown fox.\nIt jumps over the lazy dog.\n\nÄrger über Öl – naïve café.\n" * 8,)
 CONTEXT = 64
 FAMILIES = ("llama", "qwen2", "mistral", "gemma2", "gpt2")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Tiny products gain nothing from threads, and lose much where others want the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def make_base(folder: Path, family: str = "llama", seed: int = 0, **more: Any) -> Path:

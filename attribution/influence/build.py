@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution.influence.basis import Basis
-from attribution.influence.featurizer import BATCH, Featurizer
+from attribution.influence.featurizer import BATCH, Featurizer, batch_of
 from attribution.influence.gradients import Example, Gradients
 from attribution.influence.model import context_of, open_adapter, open_base
 from attribution.influence.precision import dtype_of
@@ -75,7 +75,7 @@ def build_features(
     gradients = Gradients(model, loras, kind)
     context = context_of(model, context)
     examples = [example_windows(tokenizer, text, context, windows) for text in documents]
-    source = _Source(gradients, 1 if dtype == "float64" else BATCH, progress, should_stop)
+    source = _Source(gradients, batch_of(dtype), progress, should_stop)
     spread = range(0, len(examples), -(-len(examples) // SAMPLE_MAX))
     turns = fit(gradients.factors, source.passes([examples[at] for at in spread]))
     basis = Basis(hashlib.sha256(data).digest(), context, windows, tuple(turns))

@@ -12,9 +12,10 @@ from attribution.influence.gradients import Gradients
 from attribution.influence.model import open_base
 from attribution.influence.precision import computing_in
 from attribution.influence.tokens import Window
-from tests.influence_models import FAMILIES, adapter_bytes, make_base, make_peft
+from tests.influence_models import FAMILIES, adapter_bytes, make_base, make_peft, one_thread
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of transformers and peft
+quick = pytest.fixture(autouse=True, scope="module")(one_thread)
 F64, F32 = torch.float64, torch.float32
 ADAPTERS: dict[str, tuple[str, dict[str, Any]]] = {
     **{family: (family, {}) for family in FAMILIES},
