@@ -42,6 +42,16 @@ class Earliest:
             levels.append(first_distinct(wide, starts, contributors, HOLDERS_MAX))
         return cls(tuple(levels))
 
+    @staticmethod
+    def rows_of(starts: int) -> list[int]:
+        """How many rows each level has over so many starts."""
+        if starts <= BLOCK:
+            return []
+        rows = [-(-starts // BLOCK)]
+        while rows[-1] > FANOUT:
+            rows.append(-(-rows[-1] // FANOUT))
+        return rows
+
     def candidates(self, order: Array, low: int, high: int) -> Array:
         """Positions among which the first HOLDERS_MAX holders of ranks [low, high) are."""
         if not self.levels or high - low <= 2 * BLOCK:
