@@ -15,8 +15,9 @@ import {Parameters} from "./Parameters.sol";
 import {StakeVault} from "./StakeVault.sol";
 
 /// The features of an adapter's examples, one row for each document of its corpus. What a row says can be refuted by one
-/// transaction; whether its feature is the example's is for the validators, who compute it anew, to object. One set of an
-/// adapter lives at a time, and one that survives its window is in force for ever. Twin of `protocol/refute_features.py`.
+/// transaction; whether its feature is the example's is for the validators, who compute it anew, to object. A few sets of an
+/// adapter may pend at once, so that junk keeps nobody out; the first that survives its window is in force, for ever and
+/// alone. Twin of `protocol/refute_features.py`.
 contract FeatureRegistry is Demands, Objections {
     struct FeatureSet {
         bytes32 adapter;
@@ -37,6 +38,7 @@ contract FeatureRegistry is Demands, Objections {
 
     uint256 public constant EXAMPLES_MAX = 1 << 24;
     uint256 public constant BASIS_MAX = 1 << 30; // bytes
+    uint256 public constant PENDING_MAX = 4; // sets of one adapter; each needs twice the bond of the one before
     uint256 public constant BLOCKHASHES = 256; // how far back the chain remembers
     // Kinds of a conviction, beside Kind.WITHHELD.
     uint8 public constant ROW = 1;
@@ -50,7 +52,8 @@ contract FeatureRegistry is Demands, Objections {
 
     uint256 public setCount;
     mapping(uint256 id => FeatureSet) internal _sets;
-    mapping(bytes32 adapter => uint256) public idOf; // the last one published, dead or alive; 0 for none
+    mapping(bytes32 adapter => uint256) public idOf; // the set in force; 0 for none
+    mapping(bytes32 adapter => uint256[]) internal _pending;
     mapping(bytes32 adapter => bytes32) public seedOf; // 0 until it is drawn
     mapping(bytes32 adapter => uint256) public targetOf; // the block whose hash will be the seed
 
@@ -75,7 +78,8 @@ contract FeatureRegistry is Demands, Objections {
     error SeedKnown(bytes32 seed);
     error TooEarly(uint256 target);
     error NoSeed();
-    error SetLives(uint256 id);
+    error InForce(uint256 id);
+    error TooManyPending();
     error OutOfBounds();
     error NotPending(uint256 id);
     error WindowOpen(uint64 deadline);
@@ -130,37 +134,45 @@ contract FeatureRegistry is Demands, Objections {
     ) external returns (uint256 id) {
         bytes32 seed = seedOf[adapter];
         if (seed == 0) revert NoSeed();
-        Status status = _sets[idOf[adapter]].status;
-        if (status == Status.Pending || status == Status.Final) revert SetLives(idOf[adapter]);
+        if (idOf[adapter] != 0) revert InForce(idOf[adapter]);
+        uint256 pending = _pending[adapter].length;
+        if (pending >= PENDING_MAX) revert TooManyPending();
         // Without a row nothing could be opened against a set; and a corpus has at least one document.
         if (exampleCount == 0 || exampleCount > EXAMPLES_MAX) revert OutOfBounds();
         if (basisSize == 0 || basisSize > BASIS_MAX) revert OutOfBounds();
 
         id = ++setCount;
-        idOf[adapter] = id;
+        _pending[adapter].push(id);
         FeatureSet storage set = _sets[id];
         set.version = PARAMETERS.current();
         Parameters.Values memory p = PARAMETERS.at(set.version);
         (set.adapter, set.featuresRoot, set.exampleCount) = (adapter, featuresRoot, exampleCount);
         (set.basisRoot, set.basisSize, set.seed) = (basisRoot, basisSize, seed);
-        (set.poster, set.bond, set.validatorBond) = (msg.sender, p.datanetBond, NODES.bondOf(NODES.VALIDATOR()));
+        (set.poster, set.bond) = (msg.sender, p.datanetBond << pending);
+        set.validatorBond = NODES.bondOf(NODES.VALIDATOR());
         (set.publishedAt, set.deadline) = (uint64(block.timestamp), uint64(block.timestamp) + p.datanetWindow);
         set.status = Status.Pending;
         emit FeaturesPublished(
             id, adapter, msg.sender, featuresRoot, exampleCount, basisRoot, basisSize, seed, set.deadline
         );
-        VAULT.lock(msg.sender, p.datanetBond);
+        VAULT.lock(msg.sender, set.bond);
     }
 
-    /// Anyone may trigger.
+    /// Anyone may trigger. Voids the adapter's other pending sets; their bonds can be had by `release` at once.
     function finalize(uint256 id) external {
         FeatureSet storage set = _sets[id];
         if (set.status != Status.Pending) revert NotPending(id);
         if (block.timestamp < set.deadline) revert WindowOpen(set.deadline);
         if (openDemands[id] != 0) revert DemandsOpen(openDemands[id]);
-        set.status = Status.Final;
-        set.finalizedAt = uint64(block.timestamp);
+        _end(id, Status.Final);
+        (set.finalizedAt, idOf[set.adapter]) = (uint64(block.timestamp), id);
         emit FeaturesFinalized(id, set.adapter, set.finalizedAt);
+        uint256[] storage others = _pending[set.adapter];
+        while (others.length != 0) {
+            uint256 other = others[others.length - 1];
+            releasableAt[other] = uint64(block.timestamp);
+            _void(other);
+        }
         VAULT.unlock(set.poster, set.bond);
     }
 
@@ -254,6 +266,11 @@ contract FeatureRegistry is Demands, Objections {
         return _sets[id];
     }
 
+    /// The adapter's sets that pend.
+    function pendingOf(bytes32 adapter) external view returns (uint256[] memory) {
+        return _pending[adapter];
+    }
+
     /// The rows by which the adapter's answers were scored at `asOf`; 0 rows if there were none. Never changes again for
     /// a time that has passed: a set that is in force is never replaced.
     function inForce(bytes32 adapter, uint64 asOf) external view returns (bytes32 featuresRoot, uint32 exampleCount) {
@@ -314,17 +331,34 @@ contract FeatureRegistry is Demands, Objections {
         return (set.publishedAt, set.validatorBond);
     }
 
+    /// Takes a set out of those that pend.
+    function _end(uint256 id, Status status) internal {
+        _sets[id].status = status;
+        uint256[] storage pending = _pending[_sets[id].adapter];
+        uint256 last = pending.length - 1;
+        for (uint256 i = 0; i < last; ++i) {
+            if (pending[i] == id) pending[i] = pending[last];
+        }
+        pending.pop();
+    }
+
     function _slash(uint256 id, uint8 kind, address challenger) internal override {
         FeatureSet storage set = _sets[id];
-        set.status = Status.Slashed;
+        _end(id, Status.Slashed);
         uint256 reward = VAULT.slashLocked(set.poster, set.bond, challenger);
         emit FeaturesSlashed(id, challenger, kind, set.bond, reward);
     }
 
     function _void(uint256 id) internal override {
-        FeatureSet storage set = _sets[id];
-        set.status = Status.Voided;
+        _end(id, Status.Voided);
         emit FeaturesVoided(id);
-        VAULT.unlock(set.poster, set.bond);
+    }
+
+    function _unbonding(uint256 id) internal view override returns (uint64) {
+        return PARAMETERS.at(_sets[id].version).unbonding;
+    }
+
+    function _unlock(uint256 id) internal override {
+        VAULT.unlock(_sets[id].poster, _sets[id].bond);
     }
 }

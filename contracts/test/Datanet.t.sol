@@ -88,7 +88,7 @@ contract DatanetTest is Court {
     }
 
     function window(bytes memory text) internal pure returns (TextOpening memory t) {
-        (t.leaf0, t.proof0) = (text, new bytes32[](0));
+        (t.leaves, t.proof) = (text, new bytes32[](0));
     }
 
     function shardText() internal pure returns (bytes memory) {

@@ -116,14 +116,57 @@ contract FeatureRegistryTest is Corpus {
         eq(locked, 0, "bond is back");
         vm.expectPartialRevert(FeatureRegistry.NotPending.selector);
         features.finalize(id);
-        vm.expectPartialRevert(FeatureRegistry.SetLives.selector);
+        vm.expectPartialRevert(FeatureRegistry.InForce.selector);
         features.publish(MODEL, "rows", 1, "basis", 1);
+        eq(features.idOf(MODEL), id, "its number");
     }
 
-    function test_oneSetLivesAtATime() public {
-        published();
-        vm.expectPartialRevert(FeatureRegistry.SetLives.selector);
+    /// Junk keeps nobody out: it costs twice as much each time, and the first to survive is in force.
+    function test_theFirstSetThatSurvivesIsInForce() public {
+        uint256 id = published();
+        for (uint256 i = 2; i < 5; ++i) eq(publishSet(), i, "another");
+        (, uint128 locked,,) = vault.accounts(PUBLISHER);
+        eq(locked, 1_500 ether, "1 + 2 + 4 + 8");
+        vm.expectRevert(FeatureRegistry.TooManyPending.selector);
         features.publish(MODEL, "rows", 1, "basis", 1);
+        vm.prank(CHALLENGER);
+        features.demand{value: 1 ether}(4, Merkle.BODY, 0);
+        vm.warp(block.timestamp + 23 hours); // the end of the first window
+        vm.expectPartialRevert(FeatureRegistry.WindowOpen.selector);
+        features.finalize(2);
+        features.finalize(id);
+        for (uint256 i = 2; i < 5; ++i) {
+            require(statusOfSet(i) == Status.Voided, "voided");
+            features.release(i);
+            vm.expectPartialRevert(Objections.NotReleasable.selector);
+            features.release(i);
+        }
+        features.refundDemand(4, Merkle.BODY, 0);
+        vm.warp(block.timestamp + 1 days);
+        vm.expectPartialRevert(FeatureRegistry.NotPending.selector);
+        features.finalize(2);
+        vm.expectPartialRevert(Objections.NotReleasable.selector);
+        features.release(id);
+        (, locked,,) = vault.accounts(PUBLISHER);
+        eq(locked, 0, "all bonds are back");
+        eq(features.idOf(MODEL), id, "in force");
+        eq(features.pendingOf(MODEL).length, 0, "none pends");
+    }
+
+    function test_whatDiesMakesRoom() public {
+        rows[0] = row(0, 0, 2, NONE, phi(0));
+        published();
+        rows[0] = row(0, 0, 1, NONE, phi(0));
+        uint256 good = publishSet();
+        FeatureOpening memory o;
+        rows[0] = row(0, 0, 2, NONE, phi(0));
+        o = openedRow(0);
+        features.refuteRow(1, o, openedDocument(0, 0));
+        uint256[] memory pending = features.pendingOf(MODEL);
+        require(pending.length == 1 && pending[0] == good, "the good one pends");
+        eq(features.setOf(good).bond, 200 ether, "second");
+        publishSet();
+        eq(features.setOf(3).bond, 200 ether, "second again");
     }
 
     function test_aSlashedSetIsReplaced() public {
@@ -133,7 +176,7 @@ contract FeatureRegistryTest is Corpus {
         rows[0] = row(0, 0, 1, NONE, phi(0));
         uint256 id = publishSet();
         eq(id, 2, "another");
-        eq(features.idOf(MODEL), 2, "the last");
+        eq(features.idOf(MODEL), 0, "none is in force");
         require(features.setOf(1).seed == features.setOf(2).seed, "of one seed");
         vm.warp(block.timestamp + 2 days);
         features.finalize(id);
@@ -346,7 +389,13 @@ contract FeatureRegistryTest is Corpus {
         features.object(id);
         require(statusOfSet(id) == Status.Voided, "two of three");
         (uint128 free, uint128 locked,,) = vault.accounts(PUBLISHER);
-        require(free == 5_000 ether && locked == 0, "nobody is slashed");
+        require(free == 4_900 ether && locked == 100 ether, "nobody is slashed");
+        vm.expectPartialRevert(Objections.NotReleasable.selector);
+        features.release(id);
         eq(publishSet(), 2, "replaced");
+        vm.warp(features.setOf(id).publishedAt + 21 days);
+        features.release(id);
+        (free, locked,,) = vault.accounts(PUBLISHER);
+        require(free == 4_900 ether && locked == 100 ether, "the first bond is back");
     }
 }
