@@ -31,6 +31,32 @@ import {StakeVault} from "./StakeVault.sol";
 /// window become the pool's root, in order; one that dies takes those after it along, without guilt. What is a lie is
 /// ruled by the refutation contracts, which alone may call `convict`.
 contract AttributionOracle is AccessManaged, Demands, Objections {
+    /// A Batch as it is kept: every refutation reads the word in the middle, and of the roots those that it opens.
+    struct Kept {
+        bytes32 answersRoot;
+        bytes32 claimsRoot;
+        bytes32 influencesRoot;
+        bytes32 entriesRoot;
+        bytes32 totalsRoot;
+        bytes32 dataRoot;
+        uint16 answerCount;
+        uint24 claimCount;
+        uint24 influenceCount;
+        uint32 version;
+        uint64 deadline;
+        uint64 asOf;
+        Status status;
+        uint128 total; // from here on another word
+        uint32 dataSize;
+        uint64 postedAt;
+        uint32 parent;
+        bytes32 oldRoot;
+        uint128 oldTotal;
+        uint128 bond;
+        address poster;
+        uint96 validatorBond;
+    }
+
     uint256 public constant ANSWERS_MAX = 10_000;
     uint256 public constant CLAIMS_MAX = 200_000;
     uint256 public constant INFLUENCES_MAX = 640_000;
@@ -56,7 +82,7 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
     uint64 public newest; // pending or final; 0 before the first
     uint64 public newestFinal;
     uint64 public pendingCount; // those between the two; each names the one before it
-    mapping(uint256 id => Batch) internal _batches;
+    mapping(uint256 id => Kept) internal _batches;
 
     event BatchPosted(uint256 indexed id, address indexed poster, Header header, uint64 deadline, uint32 version);
     event BatchData(uint256 indexed id, bytes commitment);
@@ -107,8 +133,8 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
         uint256 allocated = uint256(oldTotal) + header.total;
         uint128 funded = POOL.funded();
         if (allocated > funded) revert Overallocated(allocated, funded);
-        Batch storage batch = _append(id, version, header.total);
-        batch.header = header;
+        Kept storage batch = _append(id, version, header.total);
+        _keep(batch, header);
         (batch.oldRoot, batch.oldTotal) = (oldRoot, oldTotal);
         emit BatchPosted(id, msg.sender, header, batch.deadline, current);
         emit BatchData(id, dataCommitment);
@@ -117,17 +143,17 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
 
     /// Anyone may trigger.
     function finalize(uint256 id) external {
-        Batch storage batch = _batches[id];
+        Kept storage batch = _batches[id];
         if (batch.status != Status.Pending) revert NotPending(id);
         if (batch.parent != newestFinal) revert ParentPending(batch.parent);
         if (block.timestamp < batch.deadline) revert WindowOpen(batch.deadline);
         if (openDemands[id] != 0) revert DemandsOpen(openDemands[id]);
         batch.status = Status.Final;
         (newestFinal, pendingCount) = (uint64(id), pendingCount - 1);
-        uint128 allocated = batch.oldTotal + batch.header.total;
-        emit BatchFinalized(id, batch.header.totalsRoot, allocated);
-        VAULT.unlock(batch.poster, batch.bond);
-        POOL.setRoot(batch.header.totalsRoot, allocated);
+        uint128 allocated = batch.oldTotal + batch.total;
+        emit BatchFinalized(id, batch.totalsRoot, allocated);
+        _unlock(id);
+        POOL.setRoot(batch.totalsRoot, allocated);
     }
 
     /// For the refutation contracts, after they have seen the proof.
@@ -142,7 +168,7 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
     function answerDemand(uint256 id, uint8 tree, uint64 index, bytes calldata leaf, bytes32[] calldata proof)
         external
     {
-        Header memory h = _batches[id].header;
+        Header memory h = _headerOf(id);
         bool opened;
         // Structs through the ABI decoder: a leaf that no refutation could read counts as not opened.
         if (tree == Merkle.BODY) {
@@ -174,7 +200,7 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
         bytes32[] calldata proof
     ) external {
         if (tree != OUTPUT_TREE && tree != PROMPT_TREE) revert BadDisclosure();
-        Answer memory a = Openings.answer(_batches[id].header, answer);
+        Answer memory a = Openings.answer(_answersOf(id), answer);
         if (answer.index != index >> 32) revert BadDisclosure();
         (bytes32 root, uint256 size) = tree == OUTPUT_TREE
             ? (a.receipt.outputRoot, a.receipt.outputSize)
@@ -189,51 +215,52 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
 
     /// An answer's feature, or the answer alone if it has none. One of the wrong size is opened all the same: it convicts.
     function answerQueryDemand(uint256 id, AnswerOpening calldata answer, bytes calldata query) external {
-        bytes32 hash = Openings.answer(_batches[id].header, answer).query;
+        bytes32 hash = Openings.answer(_answersOf(id), answer).query;
         if (hash == bytes32(0) ? query.length != 0 : keccak256(query) != hash) revert BadDisclosure();
         _answered(id, QUERY_TREE, uint64(answer.index) << 32);
     }
 
     function answerEntryDemand(uint256 id, EntryOpening calldata entry) external {
-        Openings.entry(_batches[id].header, entry);
+        Openings.entry(_headerOf(id), entry);
         _answered(id, ENTRY_TREE, entry.index);
     }
 
     function answerTotalDemand(uint256 id, uint64 contributor, TotalOpening calldata total) external {
-        Batch storage batch = _batches[id];
-        Openings.total(batch.header.totalsRoot, batch.oldTotal + batch.header.total, contributor, total);
+        Kept storage batch = _batches[id];
+        Openings.total(batch.totalsRoot, batch.oldTotal + batch.total, contributor, total);
         _answered(id, TOTAL_TREE, contributor);
     }
 
     // ------------------------------------------------------------ views
 
-    function batchOf(uint256 id) external view returns (Batch memory) {
-        return _batches[id];
+    function batchOf(uint256 id) external view returns (Batch memory b) {
+        Kept storage k = _batches[id];
+        b.header = _headerOf(id);
+        (b.oldRoot, b.oldTotal, b.bond) = (k.oldRoot, k.oldTotal, k.bond);
+        (b.poster, b.validatorBond) = (k.poster, k.validatorBond);
+        (b.deadline, b.postedAt, b.version, b.parent, b.status) =
+            (k.deadline, k.postedAt, k.version, k.parent, k.status);
     }
 
     /// What a refutation starts from; reverts when it is too late for one.
     function headerOf(uint256 id) external view returns (Header memory) {
         _deadlineOf(id);
-        return _batches[id].header;
+        return _headerOf(id);
     }
 
-    /// Of the header what opens answers and claims, and what the rules of influences and takedowns need: three words of
-    /// storage less, and nothing else can be opened by it.
+    /// Of the header the counts, the time, and the roots of answers and claims: nothing else can be opened by it. Three
+    /// words of storage.
     function claimsOf(uint256 id) external view returns (Header memory h) {
-        Header storage all = _header(id, h);
-        h.claimsRoot = all.claimsRoot;
-    }
-
-    /// Of the header what opens answers and influences.
-    function influencesOf(uint256 id) external view returns (Header memory h) {
-        Header storage all = _header(id, h);
-        h.influencesRoot = all.influencesRoot;
-    }
-
-    /// All that a batch is judged by; reverts when it is too late for a refutation.
-    function refutable(uint256 id) external view returns (Batch memory, Parameters.Values memory) {
         _deadlineOf(id);
-        return (_batches[id], PARAMETERS.at(_batches[id].version));
+        h = _answersOf(id);
+        h.claimsRoot = _batches[id].claimsRoot;
+    }
+
+    /// The same with the root of the influences.
+    function influencesOf(uint256 id) external view returns (Header memory h) {
+        _deadlineOf(id);
+        h = _answersOf(id);
+        h.influencesRoot = _batches[id].influencesRoot;
     }
 
     /// Root and sum of the amounts that a batch adds to.
@@ -256,8 +283,8 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
     /// Root and sum of the amounts that the next batch adds to. Before the first the pool's: nobody has anything.
     function _totals() internal view returns (bytes32, uint128) {
         if (newest == 0) return (POOL.root(), POOL.allocated());
-        Batch storage batch = _batches[newest];
-        return (batch.header.totalsRoot, batch.oldTotal + batch.header.total);
+        Kept storage batch = _batches[newest];
+        return (batch.totalsRoot, batch.oldTotal + batch.total);
     }
 
     /// Of a time that is over: what happens in the block of the posting, after it, is later.
@@ -273,7 +300,7 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
     }
 
     /// Puts a batch of that total at the end of the chain: all of it but the header and what it adds to.
-    function _append(uint256 id, uint32 version, uint256 total) internal returns (Batch storage batch) {
+    function _append(uint256 id, uint32 version, uint256 total) internal returns (Kept storage batch) {
         uint256 pending = pendingCount;
         if (pending == PENDING_MAX) revert TooManyPending();
         Parameters.Values memory p = PARAMETERS.at(version);
@@ -287,12 +314,27 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
         (batchCount, newest, pendingCount) = (uint64(id), uint64(id), uint64(pending + 1));
     }
 
-    function _header(uint256 id, Header memory h) internal view returns (Header storage all) {
-        _deadlineOf(id);
-        all = _batches[id].header;
-        h.answersRoot = all.answersRoot;
+    function _answersOf(uint256 id) internal view returns (Header memory h) {
+        Kept storage k = _batches[id];
+        h.answersRoot = k.answersRoot;
         (h.answerCount, h.claimCount, h.influenceCount, h.asOf) =
-            (all.answerCount, all.claimCount, all.influenceCount, all.asOf);
+            (k.answerCount, k.claimCount, k.influenceCount, k.asOf);
+    }
+
+    function _headerOf(uint256 id) internal view returns (Header memory h) {
+        Kept storage k = _batches[id];
+        h = _answersOf(id);
+        (h.claimsRoot, h.influencesRoot, h.entriesRoot) = (k.claimsRoot, k.influencesRoot, k.entriesRoot);
+        (h.totalsRoot, h.dataRoot, h.dataSize, h.total) = (k.totalsRoot, k.dataRoot, k.dataSize, k.total);
+    }
+
+    /// The bounds of `post` are far below those of the types.
+    function _keep(Kept storage k, Header calldata h) internal {
+        (k.answersRoot, k.claimsRoot, k.influencesRoot) = (h.answersRoot, h.claimsRoot, h.influencesRoot);
+        (k.entriesRoot, k.totalsRoot, k.dataRoot) = (h.entriesRoot, h.totalsRoot, h.dataRoot);
+        (k.answerCount, k.claimCount, k.influenceCount, k.asOf) =
+            (uint16(h.answerCount), uint24(h.claimCount), uint24(h.influenceCount), h.asOf);
+        (k.total, k.dataSize) = (h.total, uint32(h.dataSize));
     }
 
     function _deadlineOf(uint256 id) internal view override returns (uint64 deadline) {
@@ -306,7 +348,7 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
     }
 
     function _hasLeaf(uint256 id, uint8 tree, uint64 index) internal view override returns (bool) {
-        Header storage h = _batches[id].header;
+        Kept storage h = _batches[id];
         if (tree == Merkle.ANSWER) return index < h.answerCount;
         if (tree == Merkle.CLAIM) return index < h.claimCount;
         if (tree == Merkle.INFLUENCE) return index < h.influenceCount;
@@ -327,18 +369,24 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
         return (_batches[id].postedAt, _batches[id].validatorBond);
     }
 
+    function _unbonding(uint256 id) internal view override returns (uint64) {
+        return PARAMETERS.at(_batches[id].version).unbonding;
+    }
+
     function _slash(uint256 id, uint8 kind, address challenger) internal override {
-        Batch storage batch = _batches[id];
+        Kept storage batch = _batches[id];
         _end(id, Status.Slashed);
         uint256 reward = VAULT.slashLocked(batch.poster, batch.bond, challenger);
         emit BatchSlashed(id, challenger, kind, batch.bond, reward);
     }
 
     function _void(uint256 id) internal override {
-        Batch storage batch = _batches[id];
         _end(id, Status.Voided);
         emit BatchVoided(id, id);
-        VAULT.unlock(batch.poster, batch.bond);
+    }
+
+    function _unlock(uint256 id) internal override {
+        VAULT.unlock(_batches[id].poster, _batches[id].bond);
     }
 
     /// Ends a pending batch and voids those after it, newest first: at most PENDING_MAX - 1, as each names its parent.
@@ -346,13 +394,13 @@ contract AttributionOracle is AccessManaged, Demands, Objections {
         uint64 count = pendingCount;
         uint64 last = newest;
         for (; last != id; --count) {
-            Batch storage later = _batches[last];
+            Kept storage later = _batches[last];
             later.status = Status.Voided;
             emit BatchVoided(last, id);
-            VAULT.unlock(later.poster, later.bond);
+            _unlock(last);
             last = later.parent;
         }
-        Batch storage batch = _batches[id];
+        Kept storage batch = _batches[id];
         batch.status = status;
         (newest, pendingCount) = (batch.parent, count - 1);
     }

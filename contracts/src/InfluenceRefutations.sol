@@ -212,9 +212,9 @@ contract InfluenceRefutations {
         pure
         returns (Influence memory i, Answer memory a)
     {
-        i = Openings.influence(h, influence);
+        Openings.influence(h, influence, i);
         if (i.answer != answer.index) revert WrongAnswer(answer.index, i.answer);
-        a = Openings.answer(h, answer);
+        Openings.answer(h, answer, a);
     }
 
     function _features(Header memory h, Answer memory a) internal view returns (bytes32 root, uint32 count) {

@@ -16,9 +16,10 @@ library Leaves {
 
     error BadPacking(uint256 have, uint256 want);
 
-    // In each: the words of the leaf behind one that ends with 00 | kind, and a struct whose parts point into them.
+    // Each fills the struct that it is given (one that is returned is made of zeros first, at every return) and hashes its
+    // leaf: the words behind one that ends with 00 | kind. Nested structs are left there, and pointed to.
 
-    function answer(bytes calldata packed) internal pure returns (Answer memory a, bytes32 leaf) {
+    function answer(bytes calldata packed, Answer memory a) internal pure returns (bytes32 leaf) {
         _require(packed, ANSWER_PACKED);
         uint8 kind = Merkle.ANSWER;
         assembly ("memory-safe") {
@@ -61,7 +62,7 @@ library Leaves {
         }
     }
 
-    function claim(bytes calldata packed) internal pure returns (Claim memory c, bytes32 leaf) {
+    function claim(bytes calldata packed, Claim memory c) internal pure returns (bytes32 leaf) {
         _require(packed, CLAIM_PACKED);
         uint8 kind = Merkle.CLAIM;
         assembly ("memory-safe") {
@@ -108,7 +109,7 @@ library Leaves {
         }
     }
 
-    function influence(bytes calldata packed) internal pure returns (Influence memory i, bytes32 leaf) {
+    function influence(bytes calldata packed, Influence memory i) internal pure returns (bytes32 leaf) {
         _require(packed, INFLUENCE_PACKED);
         uint8 kind = Merkle.INFLUENCE;
         assembly ("memory-safe") {
@@ -124,7 +125,7 @@ library Leaves {
             mstore(add(m, 224), shr(128, calldataload(add(q, 32))))
             mstore(0x40, add(m, 256))
             leaf := keccak256(add(m, 30), 226)
-            i := add(m, 32)
+            mcopy(i, add(m, 32), 224)
         }
     }
 

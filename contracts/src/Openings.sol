@@ -29,24 +29,34 @@ library Openings {
     error BadSubtotalOpening(uint256 contributor);
     error BadTotalOpening(uint256 contributor);
 
-    function answer(Header memory h, AnswerOpening calldata o) internal pure returns (Answer memory) {
-        (Answer memory a, bytes32 leaf) = Leaves.answer(o.answer);
+    function answer(Header memory h, AnswerOpening calldata o) internal pure returns (Answer memory a) {
+        answer(h, o, a);
+    }
+
+    /// Into a struct that there is already, for less gas.
+    function answer(Header memory h, AnswerOpening calldata o, Answer memory a) internal pure {
+        bytes32 leaf = Leaves.answer(o.answer, a);
         if (!Merkle.opensLeaf(h.answersRoot, h.answerCount, leaf, o.index, o.proof)) revert BadAnswerOpening(o.index);
-        return a;
     }
 
-    function claim(Header memory h, ClaimOpening calldata o) internal pure returns (Claim memory) {
-        (Claim memory c, bytes32 leaf) = Leaves.claim(o.claim);
+    function claim(Header memory h, ClaimOpening calldata o) internal pure returns (Claim memory c) {
+        claim(h, o, c);
+    }
+
+    function claim(Header memory h, ClaimOpening calldata o, Claim memory c) internal pure {
+        bytes32 leaf = Leaves.claim(o.claim, c);
         if (!Merkle.opensLeaf(h.claimsRoot, h.claimCount, leaf, o.index, o.proof)) revert BadClaimOpening(o.index);
-        return c;
     }
 
-    function influence(Header memory h, InfluenceOpening calldata o) internal pure returns (Influence memory) {
-        (Influence memory i, bytes32 leaf) = Leaves.influence(o.influence);
+    function influence(Header memory h, InfluenceOpening calldata o) internal pure returns (Influence memory i) {
+        influence(h, o, i);
+    }
+
+    function influence(Header memory h, InfluenceOpening calldata o, Influence memory i) internal pure {
+        bytes32 leaf = Leaves.influence(o.influence, i);
         if (!Merkle.opensLeaf(h.influencesRoot, h.influenceCount, leaf, o.index, o.proof)) {
             revert BadInfluenceOpening(o.index);
         }
-        return i;
     }
 
     function entry(Header memory h, EntryOpening calldata o) internal pure {

@@ -203,9 +203,9 @@ contract SpanRefutations {
         returns (Header memory h, Claim memory c, Answer memory a)
     {
         h = ORACLE.claimsOf(id);
-        c = Openings.claim(h, claim);
+        Openings.claim(h, claim, c);
         if (c.answer != answer.index) revert WrongAnswer(answer.index, c.answer);
-        a = Openings.answer(h, answer);
+        Openings.answer(h, answer, a);
     }
 
     function _output(Receipt memory receipt, uint256 from, uint256 to, TextOpening calldata t)

@@ -278,9 +278,9 @@ contract SumRefutations {
         pure
         returns (Claim memory c, Answer memory a)
     {
-        c = Openings.claim(h, claim);
+        Openings.claim(h, claim, c);
         if (c.answer != answer.index) revert WrongAnswer(answer.index, c.answer);
-        a = Openings.answer(h, answer);
+        Openings.answer(h, answer, a);
     }
 
     function _end(Claim memory c) internal pure returns (uint256) {

@@ -70,17 +70,19 @@ library Text {
 
     /// Whether byte FF occurs. A word of the complement has a zero byte iff the well-known borrow trick says so.
     function hasSeparator(bytes memory data) internal pure returns (bool found) {
-        uint256 length = data.length;
-        for (uint256 i = 0; i < length && !found; i += 32) {
-            uint256 word;
-            assembly ("memory-safe") {
-                word := mload(add(add(data, 32), i))
-            }
-            uint256 rest = length - i;
-            if (rest < 32) word = (word >> (8 * (32 - rest))); // zeros above: not FF
-            word = ~word;
-            unchecked {
-                found = (word - ONES) & ~word & HIGHS != 0;
+        (uint256 ones, uint256 highs) = (ONES, HIGHS);
+        assembly ("memory-safe") {
+            let p := add(data, 32)
+            let end := add(p, mload(data))
+            for {} lt(p, end) { p := add(p, 32) } {
+                let word := mload(p)
+                let rest := sub(end, p)
+                if lt(rest, 32) { word := shr(shl(3, sub(32, rest)), word) } // zeros above: not FF
+                word := not(word)
+                if and(and(sub(word, ones), not(word)), highs) {
+                    found := 1
+                    break
+                }
             }
         }
     }

@@ -290,9 +290,31 @@ contract ChainTest is Court {
         require(statusOf(1) == Status.Pending, "not the one before");
         eq(oracle.newest(), 1, "newest");
         (uint128 free, uint128 bonds,,) = vault.accounts(POSTER);
-        require(free == 99_900 ether && bonds == 100 ether, "bonds are back");
+        require(free == 99_800 ether && bonds == 200 ether, "the last one's bond is back, its own stays");
         vm.expectPartialRevert(AttributionOracle.NotPending.selector);
         objects(1, id);
+    }
+
+    /// As long as stake that leaves: else junk could be posted for its gas alone, again and again.
+    function test_theBondOfWhatDiedByObjectionWaits() public {
+        uint256 id = judged(1);
+        add(FEE, false);
+        vm.expectRevert(abi.encodeWithSelector(Objections.NotReleasable.selector, 0));
+        oracle.release(id);
+        objects(0, id);
+        uint64 due = oracle.batchOf(id).postedAt + 21 days;
+        eq(oracle.releasableAt(id), due, "due");
+        vm.warp(due - 1);
+        vm.expectRevert(abi.encodeWithSelector(Objections.NotReleasable.selector, due));
+        oracle.release(id);
+        eq(locked(), 100 ether, "locked");
+        vm.warp(due);
+        oracle.release(id);
+        eq(locked(), 0, "back");
+        vm.expectRevert(abi.encodeWithSelector(Objections.NotReleasable.selector, 0));
+        oracle.release(id);
+        vm.expectRevert(abi.encodeWithSelector(Objections.NotReleasable.selector, 0));
+        oracle.release(id + 1);
     }
 
     function test_halfIsNotMore() public {

@@ -26,6 +26,7 @@ contract CourtHandler is Court {
     mapping(uint256 id => Status) fate; // of those that pend no more
     uint256 finalId;
     uint256 slashed; // wei, of the poster's
+    uint256[] objected; // died by objection, bond not yet released
     uint256 public framed;
     uint256 public escaped;
     uint256 public stuck;
@@ -140,6 +141,7 @@ contract CourtHandler is Court {
             if (!due) replayed++;
             if (oracle.objected(id) > 150 ether) {
                 died(at, Status.Voided);
+                objected.push(id);
                 calls["objected"]++;
             }
         } catch {
@@ -231,6 +233,25 @@ contract CourtHandler is Court {
         }
     }
 
+    function release(uint256 which, bool later) external {
+        if (objected.length == 0) return;
+        if (later) vm.warp(block.timestamp + 7 days);
+        which %= objected.length;
+        uint256 id = objected[which];
+        bool due = block.timestamp >= oracle.batchOf(id).postedAt + 21 days;
+        try oracle.release(id) {
+            if (!due) replayed++;
+            objected[which] = objected[objected.length - 1];
+            objected.pop();
+            calls["released"]++;
+            try oracle.release(id) {
+                replayed++;
+            } catch {}
+        } catch {
+            if (due) stuck++;
+        }
+    }
+
     function settleAll() external {
         for (uint256 i = live.length; i != 0; --i) settle(0);
     }
@@ -265,6 +286,7 @@ contract CourtHandler is Court {
             sum += told[live[i]].bond;
             require(oracle.batchOf(live[i]).bond == told[live[i]].bond, "another bond");
         }
+        for (uint256 i = 0; i < objected.length; ++i) sum += told[objected[i]].bond;
         (stake, left) = (free + locked, STAKE - slashed);
     }
 

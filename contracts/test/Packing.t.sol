@@ -50,19 +50,19 @@ library Packing {
 contract Unpacker {
     function answer(bytes calldata packed) external pure returns (bytes memory words, bytes32 leaf) {
         Answer memory a;
-        (a, leaf) = Leaves.answer(packed);
+        leaf = Leaves.answer(packed, a);
         words = abi.encode(a);
     }
 
     function claim(bytes calldata packed) external pure returns (bytes memory words, bytes32 leaf) {
         Claim memory c;
-        (c, leaf) = Leaves.claim(packed);
+        leaf = Leaves.claim(packed, c);
         words = abi.encode(c);
     }
 
     function influence(bytes calldata packed) external pure returns (bytes memory words, bytes32 leaf) {
         Influence memory i;
-        (i, leaf) = Leaves.influence(packed);
+        leaf = Leaves.influence(packed, i);
         words = abi.encode(i);
     }
 }
