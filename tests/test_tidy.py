@@ -49,17 +49,20 @@ MAY_TOUCH: dict[str, set[str]] = {
 # Single files that may touch more than their package.
 EXCEPTIONS: dict[str, set[str]] = {
     "protocol/__init__.py": {"os"},
+    "attribution/index_files.py": {"os"},
+    "attribution/influence/store.py": {"os"},
     "modelfactory/training.py": {"random"},
     "openlora/attention.py": {"threading"},
     "openlora/engine.py": {"threading"},
     "openlora/dispatch.py": {"trio", "threading"},
+    "roles/audits.py": {"random"},
     "roles/demands.py": {"random"},
     "roles/doubts.py": {"random"},
     "roles/finetune.py": {"threading"},
     "contracts/mutants/run.py": {"os", "time"},
 }
 
-HEAVY = ("torch", "peft", "transformers", "libp2p", "web3", "eth")
+HEAVY = ("torch", "peft", "transformers", "numba", "libp2p", "web3", "eth")
 
 
 def sources(package: str) -> Iterator[Path]:
