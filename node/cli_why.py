@@ -71,7 +71,7 @@ def fetch(url: str, receipt: str) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(path, timeout=SECONDS_MAX) as answer:
-            told = json.loads(answer.read(ANSWER_BYTES_MAX))
+            told = _cleaned(json.loads(answer.read(ANSWER_BYTES_MAX)))
     except HTTPError as error:
         with error:
             raise exits.WrongSettings(_said(url, error)) from None
@@ -82,8 +82,7 @@ def fetch(url: str, receipt: str) -> dict[str, Any]:
         told = None
     if not isinstance(told, dict) or told.get("schema") != 1:
         raise exits.WrongSettings(f"{url} is no node that explains answers in schema 1")
-    cleaned: dict[str, Any] = _cleaned(told)
-    return cleaned
+    return told
 
 
 def _cleaned(value: Any) -> Any:
