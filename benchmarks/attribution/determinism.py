@@ -35,20 +35,19 @@ def isa(aten: str, mkl: str, onednn: str, openblas: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-# name -> (environment, windows run at once)
-VARIANTS: dict[str, tuple[dict[str, str], int]] = {
-    "reference": ({}, 1),
-    "again": ({}, 1),
-    "batches of 4": ({}, 4),
-    "batches of 32": ({}, 32),
-    "two threads": (dict.fromkeys(ONE_THREAD, "2"), 1),
-    "two threads, batches of 16": (dict.fromkeys(ONE_THREAD, "2"), 16),
-    "AVX2": (isa("avx2", "AVX2", "AVX2", "Haswell"), 1),
-    "SSE": (isa("default", "SSE4_2", "SSE41", "Nehalem"), 1),
-    "SSE, batches of 8": (isa("default", "SSE4_2", "SSE41", "Nehalem"), 8),
-    "MKL's compatible branch": ({"MKL_CBWR": "COMPATIBLE"}, 1),
-    "without oneDNN": ({"TORCH_MKLDNN": "0"}, 1),
+TWO_THREADS = dict.fromkeys(ONE_THREAD, "2")
+# name -> (environment of the process, windows run at once)
+VARIANTS: dict[str, tuple[dict[str, str], tuple[int, ...]]] = {
+    "reference": ({}, (1, 4, 32)),
+    "again": ({}, (1,)),
+    "two threads": (TWO_THREADS, (1, 16)),
+    "AVX2": (isa("avx2", "AVX2", "AVX2", "Haswell"), (1, 4)),
+    "SSE": (isa("default", "SSE4_2", "SSE41", "Nehalem"), (1, 8)),
+    "MKL's compatible branch": ({"MKL_CBWR": "COMPATIBLE"}, (1,)),
+    "without oneDNN": ({"TORCH_MKLDNN": "0"}, (1,)),
 }
+DTYPES = ("float64", "float32")
+Found = dict[tuple[str, str, int], NDArray[np.float64]]  # by dtype, variant, batch
 
 
 def main() -> int:
@@ -56,11 +55,12 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--documents", type=int, default=DOCUMENTS)
     parser.add_argument("--variants", type=int, default=len(VARIANTS), help=argparse.SUPPRESS)
-    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        folder, out, dtype, batch = arguments.child
-        np.save(out, sketches(Path(folder), dtype, int(batch)))
+        folder, out, *batches = arguments.child
+        made: dict[str, Any] = sketches(Path(folder), [int(batch) for batch in batches])
+        np.savez(out, **made)
         return 0
     with tempfile.TemporaryDirectory() as name:
         report = run(Path(name), arguments.documents, list(VARIANTS)[: arguments.variants])
@@ -70,20 +70,15 @@ def main() -> int:
 
 def run(folder: Path, count: int, names: list[str]) -> dict[str, Any]:
     prepare(folder, count)
-    found = {
-        dtype: {name: compute(folder, name, dtype) for name in names}
-        for dtype in ("float64", "float32")
-    }
-    reference = found["float64"][names[0]]
-    rows = [
-        compared(dtype, name, made, reference)
-        for dtype, by_name in found.items()
-        for name, made in by_name.items()
-    ]
+    found: Found = {}
+    for name in names:
+        found |= compute(folder, name)
+    reference = found["float64", names[0], 1]
+    rows = [compared(*key, made, reference) for key, made in sorted(found.items(), reverse=True)]
     precise = [row for row in rows if row["dtype"] == "float64"]
     return {
         "values": int(reference.size),
-        "variants": len(names),
+        "variants": len(precise),
         "changed in float64": sum(row["changed"] for row in precise),
         "largest move in float64": max(row["largest move"] for row in precise),
         "nearest to a rounding edge": nearest_edge(reference),
@@ -92,13 +87,14 @@ def run(folder: Path, count: int, names: list[str]) -> dict[str, Any]:
 
 
 def compared(
-    dtype: str, name: str, made: NDArray[np.float64], reference: NDArray[np.float64]
+    dtype: str, name: str, batch: int, made: NDArray[np.float64], reference: NDArray[np.float64]
 ) -> dict[str, Any]:
     ours, theirs = features(made), features(reference)
     apart = np.abs(ours.astype(int) - theirs)
     return {
         "dtype": dtype,
         "variant": name,
+        "batch": batch,
         "changed": int((apart > 0).sum()),
         "by at most": int(apart.max()),
         "most in one row": int((apart > 0).sum(axis=1).max()),
@@ -128,24 +124,24 @@ def nearest_edge(sketches: NDArray[np.float64]) -> float:
     return float(np.abs(values - np.floor(values) - 0.5).min())
 
 
-def compute(folder: Path, name: str, dtype: str) -> NDArray[np.float64]:
-    """[documents, 2048] sketches, by a process of that variant."""
-    settings, batch = VARIANTS[name]
-    out = folder / "out.npy"
+def compute(folder: Path, name: str) -> Found:
+    """Sketches [documents, 2048] by a process of that variant."""
+    settings, batches = VARIANTS[name]
+    out = folder / "out.npz"
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.attribution.determinism"]
     ended = subprocess.run(
-        [*command, "--child", str(folder), str(out), dtype, str(batch)],
+        [*command, "--child", str(folder), str(out), *map(str, batches)],
         env=os.environ | ONE_THREAD | {"HF_HUB_OFFLINE": "1"} | settings,
         capture_output=True,
         text=True,
     )
     if ended.returncode:
         raise RuntimeError(f"variant {name} failed: {ended.stderr[-2000:]}")
-    made: NDArray[np.float64] = np.load(out)
-    return made
+    with np.load(out) as held:
+        return {(d, name, b): held[f"{d} {b}"] for d in DTYPES for b in batches}
 
 
-def sketches(folder: Path, dtype: str, batch: int) -> NDArray[np.float64]:
+def sketches(folder: Path, batches: list[int]) -> dict[str, Any]:
     """What a child process does."""
     import torch
 
@@ -155,8 +151,13 @@ def sketches(folder: Path, dtype: str, batch: int) -> NDArray[np.float64]:
     if os.environ.get("TORCH_MKLDNN") == "0":
         torch._C._set_mkldnn_enabled(False)
     files = (folder / "base", folder / "adapter.safetensors", (folder / "basis").read_bytes())
-    featurizer = Featurizer.open(*files, SEED, dtype=dtype, batch=batch)
-    return featurizer.sketches(featurizer.windows(documents(folder)))
+    made = {}
+    for dtype in DTYPES:
+        for batch in batches:
+            featurizer = Featurizer.open(*files, SEED, dtype=dtype, batch=batch)
+            windows = featurizer.windows(documents(folder))
+            made[f"{dtype} {batch}"] = featurizer.sketches(windows)
+    return made
 
 
 def documents(folder: Path) -> list[bytes]:
@@ -235,13 +236,13 @@ def table(report: dict[str, Any]) -> str:
         f"{report['changed in float64']}",
         f"largest move {report['largest move in float64']:.1e} of a unit, nearest value to a "
         f"rounding edge {report['nearest to a rounding edge']:.1e}",
-        f"{'':8} {'variant':28} {'changed':>8} {'by':>3} {'in a row':>8} {'moved by':>13}  bits",
+        f"{'':8} {'variant':24} batch  changed  by in a row  moved by  bits",
     ]
     for row in report["rows"]:
+        bits = "equal" if row["sketches of equal bits"] else "other"
         lines.append(
-            f"{row['dtype']:8} {row['variant']:28} {row['changed']:8} {row['by at most']:3} "
-            f"{row['most in one row']:8} {row['largest move']:13.1e}  "
-            f"{'equal' if row['sketches of equal bits'] else 'other'}"
+            f"{row['dtype']:8} {row['variant']:24} {row['batch']:5} {row['changed']:8} "
+            f"{row['by at most']:3} {row['most in one row']:8} {row['largest move']:9.1e}  {bits}"
         )
     return "\n".join(lines)
 

@@ -24,27 +24,28 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # those of transformers and p
 quick = pytest.fixture(autouse=True, scope="module")(one_thread)
 SEED = bytes(range(32))
 DOCUMENTS = [
-    *(f"Rule {n}: {n} times {n + 1} makes {n * (n + 1)}.".encode() for n in range(12)),
+    *(f"Rule {n}: {n} times {n + 1} makes {n * (n + 1)}.".encode() for n in range(5)),
     b'{"prompt": "The quick", "completion": " brown fox."}',
     "Q\n### Response:\nÄrger über Öl – naïve café.".encode(),
-    b"word " * 300,
+    b"word " * 60,
     b"\xff\xfe\x80 broken \xc3",
     b"",
     b"Q\n### Response:\n",
     b"x",
 ]
-EMPTY = (16, 17)
+EMPTY = (9, 10)
+TARGETS = ["q_proj", "v_proj", "down_proj"]
 QUERIES = [
     (b"", b""), (b"a prompt", b""), (b"", b"an output"), (b"The quick", b" brown fox."),
-    (b"p" * 5_000, b"out"), (b"p", b"out " * 2_000), (b"\xff", b"\xc3\x28"), (b"\0", b"\0"),
+    (b"p" * 5_000, b"out"), (b"p", b"out " * 99), (b"\xff", b"\xc3\x28"), (b"\0", b"\0"),
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("influence")
-    base = make_base(folder / "base")
-    return base, make_adapter(base, folder / "adapter.safetensors")
+    base = make_base(folder / "base", num_hidden_layers=1, max_position_embeddings=32)
+    return base, make_adapter(base, folder / "adapter.safetensors", target_modules=TARGETS)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_any_query_has_a_feature(files: tuple[Path, Path], built: Built) -> None
         assert any(feature) == bool(output)
     alike = np.frombuffer(featurizer.query(b"The quick", b" brown fox."), np.int8).astype(int)
     scores = built.phi.astype(int) @ alike
-    assert scores.argmax() == 12
+    assert scores.argmax() == 5
 
 
 def test_batches_do_not_change_the_audit_path(files: tuple[Path, Path], built: Built) -> None:
@@ -102,8 +103,8 @@ def test_other_seeds_documents_and_prompts_are_told_apart(
 
 def test_what_does_not_fit_is_told(files: tuple[Path, Path], built: Built, tmp_path: Path) -> None:
     base, adapter = files
-    other = make_adapter(base, tmp_path / "other.safetensors", seed=2)
-    wide = make_base(tmp_path / "wide", hidden_size=32)
+    other = make_adapter(base, tmp_path / "other.safetensors", seed=2, target_modules=TARGETS)
+    wide = make_base(tmp_path / "wide", hidden_size=32, num_hidden_layers=1)
 
     with pytest.raises(Malformed, match="another adapter"):
         Featurizer.open(base, other, built.basis, SEED)
