@@ -71,6 +71,7 @@ class Payments(RuleBasedStateMachine):
         self.claimed: dict[int, int] = {}
         self.pending: list[Pending] = []
         self.root = bytes(32)  # the pool's
+        self.held: dict[int, Pending] = {}  # died by objection, bond not yet released
         self.objected: dict[tuple[int, bytes], int] = {}
         self.batches = self.demand_bonds = 0
 

@@ -35,6 +35,7 @@ SEVERAL = {
     "ClaimUnanswered": JUDGED,
     "RefundDemand": JUDGED,
     "Object": ("AttributionOracle", "FeatureRegistry"),
+    "ReleaseBond": ("AttributionOracle", "FeatureRegistry"),
 }
 # Not the fields of the call itself, but of the one value in it.
 BY_NAME = {"PublishShard"}

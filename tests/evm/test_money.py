@@ -147,7 +147,24 @@ class Money(Payments):
             weight = sum(w for (n, _), w in self.objected.items() if n == batch.number)
             if 2 * weight > batch.validators:
                 self.dies(place, events)
-                self.unlock(batch.poster, batch.bond)
+                self.held[batch.number] = batch
+                self.refuse(self.release_call(batch), who, "NotReleasable")
+
+    def release_call(self, batch: Pending) -> calls.ReleaseBond:
+        return calls.ReleaseBond("AttributionOracle", batch.number)
+
+    @precondition(lambda self: self.held and not self.pending)
+    @rule(who=people)
+    def release(self, who: bytes) -> None:
+        """The bond of what the validators objected to is back as late as stake that leaves."""
+        batch = self.held.pop(min(self.held))
+        due = batch.posted + RULES.unbonding - self.chain.time
+        if due > 0:
+            self.refuse(self.release_call(batch), who, "NotReleasable")
+            self.chain.warp(due)
+        self.send(self.release_call(batch), who)
+        self.unlock(batch.poster, batch.bond)
+        self.refuse(self.release_call(batch), who, "NotReleasable")
 
     @precondition(lambda self: self.totals)
     @rule(number=st.integers(0, 4), lie=st.integers(0, 2))
