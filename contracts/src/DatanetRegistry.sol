@@ -36,13 +36,6 @@ contract DatanetRegistry is EIP712, Demands {
         Status status;
     }
 
-    struct Content {
-        bytes32 textRoot;
-        bytes32 documentRoot;
-        uint64 textSize;
-        uint32 documentCount;
-    }
-
     struct Place {
         uint32 datanet;
         uint32 index;
@@ -313,10 +306,16 @@ contract DatanetRegistry is EIP712, Demands {
         return _shards[datanet][index];
     }
 
-    /// Of a shard what a refutation reads, for less gas.
-    function contentOf(uint32 datanet, uint32 index) external view returns (Content memory) {
+    /// Of a shard what opens its text, for less gas.
+    function textOf(uint32 datanet, uint32 index) external view returns (bytes32 textRoot, uint64 textSize) {
         Shard storage shard = _shards[datanet][index];
-        return Content(shard.textRoot, shard.documentRoot, shard.textSize, shard.documentCount);
+        return (shard.textRoot, shard.textSize);
+    }
+
+    /// Of a shard what opens its documents.
+    function tableOf(uint32 datanet, uint32 index) external view returns (bytes32 documentRoot, uint32 documentCount) {
+        Shard storage shard = _shards[datanet][index];
+        return (shard.documentRoot, shard.documentCount);
     }
 
     function placeOf(uint256 publication) external view returns (Place memory) {

@@ -186,11 +186,11 @@ contract FeatureRegistry is Demands, Objections {
         (uint32 datanet, uint32 shardCount) = MODELS.corpusOf(set.adapter);
         bool lies = (r.duplicateOf != NONE && r.duplicateOf >= row.index) || r.shard >= shardCount;
         if (!lies) {
-            DatanetRegistry.Content memory shard = DATANETS.contentOf(datanet, r.shard);
-            lies = r.document >= shard.documentCount || !Features.wellFormed(phi);
+            (bytes32 table, uint32 documents) = DATANETS.tableOf(datanet, r.shard);
+            lies = r.document >= documents || !Features.wellFormed(phi);
             if (!lies) {
                 if (document.index != r.document) revert NotFraud();
-                Document memory d = Documents.open(shard.documentRoot, shard.documentCount, document);
+                Document memory d = Documents.open(table, documents, document);
                 lies = d.contributor != r.contributor || d.contentRoot != r.contentRoot;
             }
         }
@@ -295,7 +295,8 @@ contract FeatureRegistry is Demands, Objections {
         (uint32 datanet, uint32 shardCount) = MODELS.corpusOf(adapter);
         (shard, document) = (r.shard, uint256(r.document) + 1);
         if (shard < shardCount) {
-            if (document < DATANETS.contentOf(datanet, r.shard).documentCount) return (true, shard, document);
+            (, uint32 documents) = DATANETS.tableOf(datanet, r.shard);
+            if (document < documents) return (true, shard, document);
         }
         return (shard + 1 < shardCount, shard + 1, 0);
     }

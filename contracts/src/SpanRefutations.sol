@@ -67,11 +67,7 @@ contract SpanRefutations {
         if (Text.startsWord(before, span[0]) && !Text.hasSeparator(span)) {
             Holder memory h = c.who[slot];
             (uint32 datanet, uint32 shardCount) = CORPORA.corpusOf(a.receipt.adapter);
-            if (h.shard < shardCount) {
-                DatanetRegistry.Content memory shard = DATANETS.contentOf(datanet, h.shard);
-                bool inside = uint256(h.position) + c.length <= shard.textSize;
-                if (inside && _holds(shard, h.position, corpus, span)) revert NotFraud();
-            }
+            if (h.shard < shardCount && _holds(datanet, h.shard, h.position, corpus, span)) revert NotFraud();
         }
         _convict(id, Kind.MISMATCH);
     }
@@ -147,10 +143,10 @@ contract SpanRefutations {
         (, Claim memory c, Answer memory a) = _open(id, claim, answer);
         if (slot >= c.holders) revert NotFraud();
         Holder memory h = c.who[slot];
-        (, DatanetRegistry.Content memory shard) = _shard(a.receipt.adapter, h.shard);
-        if (h.document < shard.documentCount) {
+        (bytes32 table, uint32 documents) = DATANETS.tableOf(_datanet(a.receipt.adapter, h.shard), h.shard);
+        if (h.document < documents) {
             if (document.index != h.document) revert NotFraud();
-            Document memory d = Documents.open(shard.documentRoot, shard.documentCount, document);
+            Document memory d = Documents.open(table, documents, document);
             if (d.holds(h.position, c.length) && d.contributor == h.contributor) revert NotFraud();
         }
         _convict(id, Kind.CONTRIBUTOR);
@@ -216,46 +212,48 @@ contract SpanRefutations {
         return Text.windowAfter(receipt.outputRoot, receipt.outputSize, from, to, t);
     }
 
-    function _shard(bytes32 adapter, uint32 index)
-        internal
-        view
-        returns (uint32 datanet, DatanetRegistry.Content memory)
-    {
+    /// The Datanet of the adapter's corpus, which must have that shard.
+    function _datanet(bytes32 adapter, uint32 index) internal view returns (uint32 datanet) {
         uint32 shardCount;
         (datanet, shardCount) = CORPORA.corpusOf(adapter);
         if (index >= shardCount) revert OutsideCorpus(index, shardCount);
-        return (datanet, DATANETS.contentOf(datanet, index));
     }
 
-    /// Whether `span` begins at a word start of the shard, at `position`.
+    /// Whether `span` begins at a word start of the shard, at `position`. The opening is ignored where the shard ends before.
     function _holds(
-        DatanetRegistry.Content memory shard,
+        uint32 datanet,
+        uint32 index,
         uint256 position,
         TextOpening calldata corpus,
         bytes memory span
     ) internal view returns (bool) {
-        (bytes1 before, bytes memory there) =
-            Text.windowAfter(shard.textRoot, shard.textSize, position, position + span.length, corpus);
+        (bytes32 root, uint64 size) = DATANETS.textOf(datanet, index);
+        uint256 end = position + span.length;
+        if (end > size) return false;
+        (bytes1 before, bytes memory there) = Text.windowAfter(root, size, position, end, corpus);
         return Text.startsWord(before, there[0]) && Text.same(there, span);
     }
 
     function _requireHeld(
-        DatanetRegistry.Content memory shard,
+        uint32 datanet,
+        uint32 index,
         uint256 position,
         TextOpening calldata corpus,
         bytes memory span
     ) internal view {
-        if (Text.hasSeparator(span) || !_holds(shard, position, corpus, span)) revert NotFraud();
+        if (Text.hasSeparator(span) || !_holds(datanet, index, position, corpus, span)) revert NotFraud();
     }
 
     /// The document, which must hold the place.
     function _requireIn(
-        DatanetRegistry.Content memory shard,
+        uint32 datanet,
+        uint32 index,
         uint256 position,
         uint256 length,
         DocumentOpening calldata document
     ) internal view returns (Document memory d) {
-        d = Documents.open(shard.documentRoot, shard.documentCount, document);
+        (bytes32 table, uint32 documents) = DATANETS.tableOf(datanet, index);
+        d = Documents.open(table, documents, document);
         if (!d.holds(position, length)) revert NotFraud();
     }
 
@@ -269,10 +267,10 @@ contract SpanRefutations {
         TextOpening calldata corpus,
         bytes memory span
     ) internal view returns (uint32) {
-        (uint32 datanet, DatanetRegistry.Content memory shard) = _shard(adapter, index);
-        _requireHeld(shard, position, corpus, span);
+        uint32 datanet = _datanet(adapter, index);
+        _requireHeld(datanet, index, position, corpus, span);
         if (TAKEDOWNS.isDown(datanet, index, document.index, h.asOf)) revert NotFraud();
-        return _requireIn(shard, position, span.length, document).contributor;
+        return _requireIn(datanet, index, position, span.length, document).contributor;
     }
 
     /// Reverts unless the corpus holds `span` at the place, in no document that was down.
@@ -285,10 +283,10 @@ contract SpanRefutations {
         TextOpening calldata corpus,
         bytes memory span
     ) internal view {
-        (uint32 datanet, DatanetRegistry.Content memory shard) = _shard(adapter, index);
-        _requireHeld(shard, position, corpus, span);
+        uint32 datanet = _datanet(adapter, index);
+        _requireHeld(datanet, index, position, corpus, span);
         if (TAKEDOWNS.anyDown(datanet, h.asOf)) {
-            _requireIn(shard, position, span.length, document);
+            _requireIn(datanet, index, position, span.length, document);
             if (TAKEDOWNS.isDown(datanet, index, document.index, h.asOf)) revert NotFraud();
         }
     }

@@ -57,7 +57,7 @@ abstract contract Corpus is Court {
         vault.stake{value: 5_000 ether}(PUBLISHER);
         rows.push(row(0, 0, 1, NONE, phi(0)));
         rows.push(row(0, 1, 2, NONE, phi(1)));
-        rows.push(row(1, 0, 3, 1, flipped(phi(1), 20)));
+        rows.push(row(1, 0, 3, 1, flipped(phi(1), edge())));
     }
 
     function publishShard(bytes32 table, uint64 size, uint32 count) internal {
@@ -105,6 +105,11 @@ abstract contract Corpus is Court {
             if (i & 255 == 0) bits = uint256(keccak256(abi.encode(number, i)));
             v[i] = bits >> (i & 255) & 1 == 0 ? bytes1(0x20) : bytes1(0xe0);
         }
+    }
+
+    /// As many signs may differ between two features of one length that are near.
+    function edge() internal view returns (uint256) {
+        return K / 2 * (10_000 - parameters.inForce().duplicateBps) / 10_000;
     }
 
     /// The same with the first `n` signs turned: each costs the product of the two 2048.

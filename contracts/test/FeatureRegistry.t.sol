@@ -229,7 +229,7 @@ contract FeatureRegistryTest is Corpus {
         if (field == 1) number = value;
         if (field == 2) contributor = value;
         if (field == 3) duplicateOf = value;
-        bytes memory feature = at == 0 ? phi(0) : at == 1 ? phi(1) : flipped(phi(1), 20);
+        bytes memory feature = at == 0 ? phi(0) : at == 1 ? phi(1) : flipped(phi(1), edge());
         bytes32 root = content(uint32(at) + 1);
         if (field == 4) root ^= bytes32(uint256(value));
         rows[at] = abi.encodePacked(shard, number, contributor, duplicateOf, root, feature);
@@ -279,7 +279,7 @@ contract FeatureRegistryTest is Corpus {
     }
 
     function test_anUnnamedDuplicateConvicts() public {
-        rows[2] = row(1, 0, 3, NONE, flipped(phi(1), 20));
+        rows[2] = row(1, 0, 3, NONE, flipped(phi(1), edge()));
         uint256 id = published();
         require(!tryDuplicate(id, 0, 2), "that is none");
         require(tryDuplicate(id, 1, 2), "that is one");
@@ -296,7 +296,7 @@ contract FeatureRegistryTest is Corpus {
     }
 
     function test_aFarOneNamedDuplicateConvicts() public {
-        rows[2] = row(1, 0, 3, 1, flipped(phi(1), 21));
+        rows[2] = row(1, 0, 3, 1, flipped(phi(1), edge() + 1));
         uint256 id = published();
         require(tryDuplicate(id, 1, 2), "it is not near");
         slashed(id);

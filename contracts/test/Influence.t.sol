@@ -397,7 +397,7 @@ contract InfluenceTest is Corpus {
     /// Examples of one score stand by their number.
     function tie() internal {
         bytes memory other = phi(1);
-        (uint256 more, uint256 less) = (40, 40);
+        (uint256 more, uint256 less) = (60, 60);
         for (uint256 i = 0; i < K; ++i) {
             bool same = other[i] == psi[i];
             if (same ? more == 0 : less == 0) continue;

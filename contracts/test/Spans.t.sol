@@ -535,15 +535,6 @@ contract SpansTest is Court, Texts {
         measured("contributor", cost(contributor(posted())));
     }
 
-    function test_gasParts() public {
-        uint256 id = posted();
-        uint256 g = gasleft(); oracle.claimsOf(id); emit log_named_uint("claimsOf", g - gasleft());
-        g = gasleft(); oracle.spanRulesOf(id); emit log_named_uint("spanRulesOf", g - gasleft());
-        g = gasleft(); models.corpusOf(MODEL); emit log_named_uint("corpusOf", g - gasleft());
-        g = gasleft(); registry.contentOf(1, 0); emit log_named_uint("contentOf", g - gasleft());
-        g = gasleft(); takedowns.anyDown(1, 9); emit log_named_uint("anyDown", g - gasleft());
-    }
-
     function test_gasOfTakenDown() public {
         measured("taken down", cost(takenDown(down())));
     }
