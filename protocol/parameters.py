@@ -38,7 +38,7 @@ class Parameters:
     influences_max: int = 16
     influence_sigma: int = 300  # hundredths of a deviation of the sketch
     influence_bps: int = 10_000  # of what no span covers
-    duplicate_bps: int = 9_800  # cosine
+    duplicate_bps: int = 9_000  # cosine
 
     def __post_init__(self) -> None:
         require(1 <= self.span_min <= self.span_max <= SPAN_CAP, "span bounds")
@@ -49,7 +49,7 @@ class Parameters:
         require(1 <= self.influences_max <= INFLUENCES_CAP, "influences_max")
         require(100 <= self.influence_sigma <= 1_000, "influence_sigma")
         require(0 <= self.influence_bps <= BPS, "influence_bps")
-        require(9_000 <= self.duplicate_bps < BPS, "duplicate_bps")
+        require(5_000 <= self.duplicate_bps < BPS, "duplicate_bps")
         require(self.platform_bps + self.model_bps + self.stakers_bps <= BPS, "splits over 100 %")
         require(2 * self.challenger_bps <= BPS, "the challenger's share is capped at 50 %")
         require(self.challenger_bps + self.treasury_bps <= BPS, "slash shares over 100 %")

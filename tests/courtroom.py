@@ -31,6 +31,7 @@ RULES = Parameters(
     response=100,
     datanet_window=1000,
     influences_max=3,
+    duplicate_bps=9_800,
 )
 CONTRIBUTORS = 5
 TERMS = terms_of("text/plain", "CC0-1.0")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+from attribution.claims import Answered
 from attribution.fraud import find_fraud
 from attribution.openings import Case
 from protocol.batch import Body, Text
@@ -20,7 +21,7 @@ from tests.courtroom import (
     REDEEMED,
     World,
 )
-from tests.mutations import MUTATIONS
+from tests.mutations import MUTATIONS, retold
 
 MONEY = {(PAYER, HOST, ADAPTER): REDEEMED}
 PER_BODY = 12  # changed bodies made of each honest one
@@ -64,9 +65,14 @@ def questions(rng: Random) -> list[tuple[Text, int]]:
     return found
 
 
-def mutated(rng: Random, world: World, honest: Body) -> tuple[Body, str] | None:
-    """The body with one to three changes, and the names of them."""
-    body, names = honest, []
+def mutated(
+    rng: Random, world: World, honest: Body, told: list[Answered]
+) -> tuple[Body, str] | None:
+    """The body with one to three changes, and the name of the first of them."""
+    if not rng.randrange(6):
+        made = retold(rng, world, told)
+        return made if made[0] != honest else None
+    body, names = honest, list[str]()
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         mutation = rng.choice(MUTATIONS)
         try:
@@ -93,15 +99,18 @@ def run(rng: Random, worlds: list[World], paid: int, count: int, seen: Figures) 
     stop = seen.convicted + count
     while seen.convicted < stop:
         world = rng.choice(worlds)
-        honest = world.body(world.answered(questions(rng), paid))
+        told = world.answered(questions(rng), paid)
+        honest = world.body(told)
         final = list(world.final.values())
         assert find_fraud(world.case(2, honest), MONEY, final) is None, honest
         seen.honest += 1
         for _ in range(PER_BODY):
-            made = mutated(rng, world, honest)
-            if made is None or not made[0].answers or seen.convicted == stop:
-                continue
+            if seen.convicted == stop:
+                return
             try:
+                made = mutated(rng, world, honest, told)
+                if made is None or not made[0].answers:
+                    continue
                 case = world.case(2, made[0])
             except Malformed:
                 seen.impossible += 1

@@ -5,6 +5,8 @@ from dataclasses import fields, replace
 from random import Random
 from typing import Any
 
+from attribution.claims import Answered
+from attribution.spans import Span
 from protocol.batch import Body
 from protocol.claims import REMAINDER, Claim, Entry, Holder
 from protocol.features import DIMENSION
@@ -237,6 +239,36 @@ def answer_place(rng: Random, world: World, body: Body) -> Body | None:
         tuple(rows[at] for at in places) for rows in (body.answers, body.texts, body.queries)
     )
     return replace(body, answers=answers, texts=texts, queries=queries)
+
+
+# ---------------------------------------------------------------- lists, all sums agreeing
+
+
+def retold(rng: Random, world: World, told: list[Answered]) -> tuple[Body, str]:
+    """A careful liar: spans or influences missing, doubled or moved, and the rest made to fit."""
+    at = rng.randrange(len(told))
+    item = told[at]
+    if item.influences and rng.randrange(2):
+        name, changed = "influences retold", replace(item, influences=_moved(rng, item.influences))
+    else:
+        name, changed = "spans retold", replace(item, spans=_respanned(rng, item.spans))
+    return world.body([*told[:at], changed, *told[at + 1 :]]), name
+
+
+def _respanned(rng: Random, spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    if not spans:
+        return spans
+    at, kind = rng.randrange(len(spans)), rng.randrange(4)
+    span, left = spans[at], list(spans)
+    if kind == 0:
+        left.pop(at)
+    elif kind == 1:
+        left[at] = replace(span, length=max(1, span.length - rng.randrange(1, 9)))
+    elif kind == 2:
+        left[at] = replace(span, who=_moved(rng, span.who)[:4] or span.who)
+    else:
+        left[at] = replace(span, echo=rng.choice([0, 1, span.echo + 1]))
+    return tuple(left)
 
 
 MUTATIONS: tuple[Mutation, ...] = (
