@@ -62,7 +62,7 @@ LIMITS: Limits = {
     "common_bps": (0, BPS),
     "platform_bps": (0, 3_000),
     "model_bps": (0, 5_000),
-    "stakers_bps": (0, 5_000),
+    "stakers_bps": (100, 5_000),
     "window": (3_600, 30 * DAY),
     "response": (600, 7 * DAY),
     "bond_min": (OPEN, 10**6 * OPEN),
@@ -78,7 +78,7 @@ LIMITS: Limits = {
     "influences_max": (1, INFLUENCES_CAP),
     "influence_sigma": (100, 1_000),
     "influence_bps": (0, BPS),
-    "duplicate_bps": (9_000, BPS - 1),
+    "duplicate_bps": (5_000, BPS - 1),
 }
 # A test network runs the same story in seconds.
 TEST_LIMITS: Limits = {

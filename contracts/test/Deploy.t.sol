@@ -68,14 +68,15 @@ abstract contract Deploy is T {
         (v.bondMin, v.bondBps, v.demandBond, v.datanetBond) = (100 ether, 10_000, 1 ether, 100 ether);
         (v.challengerBps, v.treasuryBps) = (3_000, 2_000);
         (v.modelFee, v.datanetFee) = (1 ether, 1 ether);
-        (v.influencesMax, v.influenceSigma, v.influenceBps, v.duplicateBps) = (16, 300, 10_000, 9_800);
+        (v.influencesMax, v.influenceSigma, v.influenceBps, v.duplicateBps) = (16, 300, 10_000, 9_000);
     }
 
     function limits() internal pure returns (Parameters.Values memory low, Parameters.Values memory high) {
         (low.spanMin, low.spanMax, low.holdersMax) = (16, 64, 1);
         (low.window, low.response, low.unbonding, low.datanetWindow) = (1, 1, 2, 1);
         (low.bondMin, low.bondBps, low.datanetBond, low.demandBond) = (1, 1_000, 1, 1);
-        (low.influencesMax, low.influenceSigma, low.influenceBps, low.duplicateBps) = (1, 100, 0, 9_000);
+        (low.influencesMax, low.influenceSigma, low.influenceBps, low.duplicateBps) = (1, 100, 0, 5_000);
+        low.stakersBps = 100;
         (high.spanMin, high.spanMax, high.holdersMax) = (256, 256, 4);
         high.spanWeights = [10_000, 10_000, 10_000, 10_000];
         (high.commonBps, high.platformBps, high.modelBps, high.stakersBps) = (10_000, 3_000, 5_000, 5_000);

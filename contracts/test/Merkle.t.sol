@@ -112,12 +112,26 @@ contract MerkleTest is T {
         returns (bytes32 root, TextOpening memory t)
     {
         uint256 k = from / 256;
-        (root, t.proof0) = textTree(data, k);
-        t.leaf0 = slice(data, k * 256, (k + 1) * 256);
+        (root, t.proof) = textTree(data, k);
+        t.leaves = slice(data, k * 256, (k + 1) * 256);
         if (to > (k + 1) * 256) {
-            (, t.proof1) = textTree(data, k + 1);
-            t.leaf1 = slice(data, (k + 1) * 256, (k + 2) * 256);
+            (, bytes32[] memory right) = textTree(data, k + 1);
+            t.leaves = slice(data, k * 256, (k + 2) * 256);
+            t.proof = joined(k, t.proof, right);
         }
+    }
+
+    /// One proof of leaves `k` and `k + 1`: both siblings where they are none of each other's, then those above both.
+    function joined(uint256 k, bytes32[] memory left, bytes32[] memory right)
+        internal
+        pure
+        returns (bytes32[] memory proof)
+    {
+        uint256 ones = 0;
+        while (k >> ones & 1 == 1) ++ones;
+        proof = new bytes32[](left.length + ones - 1);
+        for (uint256 i = 0; i < ones; ++i) (proof[2 * i], proof[2 * i + 1]) = (left[i], right[i]);
+        for (uint256 i = ones + 1; i < left.length; ++i) proof[ones + i - 1] = left[i];
     }
 
     function text(uint256 seed, uint256 size) internal pure returns (bytes memory data) {
@@ -134,7 +148,9 @@ contract MerkleTest is T {
         for (uint256 count = 0; count < 1030; ++count) {
             while (1 << depth < count) ++depth;
             eq(Merkle.depthOf(count), depth, "depth");
+            for (uint256 d = 0; d < 300; d += d < 12 ? 1 : 41) require(Merkle.isDepth(d, count) == (d == depth), "is");
         }
+        require(Merkle.isDepth(40, 1 << 40) && Merkle.isDepth(41, (1 << 40) + 1), "large");
         eq(Merkle.depthOf(1 << 40), 40, "power");
         eq(Merkle.depthOf((1 << 40) + 1), 41, "power and one");
     }
@@ -187,6 +203,26 @@ contract MerkleTest is T {
             (bytes1 before, bytes memory rest) = trees.windowAfter(root, size, from + 1, to, t);
             require(before == data[from] && Text.same(rest, slice(data, from + 1, to)), "after");
         }
+    }
+
+    /// No byte and no hash of an opening of one or two leaves can be another, nor one more or less.
+    function testFuzz_aWindowBindsEveryPart(uint256 seed, uint256 size, uint256 from, uint256 which) public view {
+        size = bound(size, 600, 2100); // three leaves: a proof is never empty
+        bytes memory data = text(seed, size);
+        from = bound(from, 0, size - 258);
+        uint256 to = from + bound(seed, 1, 257);
+        (bytes32 root, TextOpening memory t) = opening(data, from, to);
+        which = bound(which, 0, 5);
+        if (which == 0) t.leaves[seed % t.leaves.length] ^= 0x01;
+        if (which == 1) t.leaves = slice(t.leaves, 0, t.leaves.length - 1);
+        if (which == 2) t.leaves = bytes.concat(t.leaves, hex"00");
+        if (which == 3) t.proof[seed % t.proof.length] ^= bytes32(uint256(1));
+        bytes32[] memory other = new bytes32[](which == 4 ? t.proof.length + 1 : t.proof.length - 1);
+        for (uint256 i = 0; i < other.length && i < t.proof.length; ++i) other[i] = t.proof[i];
+        if (which > 3) t.proof = other;
+        try trees.window(root, size, from, to, t) returns (bytes memory) {
+            require(false, "forged");
+        } catch {}
     }
 
     function testFuzz_separatorsAreFoundWhereTheyAre(bytes memory data, uint256 place, bool put) public pure {
