@@ -119,6 +119,11 @@ class SimChain:
         due = trio.current_time() + self.delay()
         self._pending.append((due, sender, key, call, intents))
 
+    def at(self, time: float, sender: bytes, sent: Sequence[Any]) -> None:
+        """What somebody outside of the nodes sends at that time."""
+        for number, call in enumerate(sent):
+            self._pending.append((time + number / 1_000, sender, f"at {time} {number}", call, {}))
+
     def _include(self, sender: bytes, call: Any, happened: list[Any]) -> SimOutcome:
         try:
             found = self.execute(sender, call)

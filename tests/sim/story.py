@@ -11,7 +11,7 @@ from protocol import events
 from protocol.batch import Text
 from protocol.datanet import Document, Shard, assemble, shard_of
 from protocol.ledger import RoleBit
-from protocol.merkle import TEXT, byte_root
+from protocol.merkle import BODY, TEXT, byte_root
 from protocol.messages import PaidAnswer
 from protocol.parameters import OPEN, Parameters
 from protocol.receipt import Receipt
@@ -21,10 +21,20 @@ from roles.validator import Validator
 from tests.sim.chain import SimChain
 from tests.sim.world import Faults, Node, World
 
-PARAMETERS = Parameters(span_min=12, span_max=48, holders_max=3, window=120, response=30)
+PARAMETERS = Parameters(
+    span_min=12,
+    span_max=48,
+    holders_max=3,
+    window=120,
+    response=30,
+    datanet_window=80,
+    unbonding=200,
+)
 ADAPTER, BASE, PAYER = b"\xad" * 32, b"\xba" * 32, b"\x50" * 20
 HOST = b"\x70" * 32  # secret
 ACCOMPLICE = 9
+CURATOR = b"\xcc" * 20
+WEIGHTS = b"the weights of the adapter"
 STAKE = 1_000 * OPEN
 
 TEXTS = [
@@ -53,15 +63,16 @@ def setup(operators: Sequence[tuple[bytes, RoleBit]], answers: int, price: int) 
     return [
         events.ParametersProposed(1, 0, PARAMETERS),
         *(events.ContributorRegistered(who, bytes([who]) * 20) for who in range(1, 10)),
-        events.DatanetCreated(1, b"\xcc" * 20, "pangrams"),
+        events.DatanetCreated(1, CURATOR, "pangrams"),
         events.ShardPublished(
-            1, 0, b"\xcc" * 20, shard.text_root, shard.document_root, shard.text_size,
+            1, 0, CURATOR, shard.text_root, shard.document_root, shard.text_size,
             shard.document_count, 0, 1,
         ),
         events.ShardFinalized(1, 0),
         events.BaseRegistered(BASE, host, "base"),
         events.AdapterRegistered(
-            ADAPTER, BASE, host, 1, 1, bytes(32), 1, bytes(32), bytes(32), 5_000, "pangrams"
+            ADAPTER, BASE, host, 1, 1, byte_root(BODY, WEIGHTS), len(WEIGHTS), bytes(32), bytes(32),
+            5_000, "pangrams",
         ),
         *(
             event
@@ -125,6 +136,15 @@ def paid_answers(random: Random, chain: SimChain, count: int, price: int) -> lis
     return answers
 
 
+def hold_corpus(world: World) -> None:
+    """Everybody has the corpus and the adapter's weights."""
+    data, table, shard = corpus()
+    for node in world.nodes:
+        node.held[shard.text_root] = data
+        node.held[shard.document_root] = b"".join(row.encode() for row in table)
+        node.held[byte_root(BODY, WEIGHTS)] = WEIGHTS
+
+
 class Sometimes:
     """A prover's composer that tells one lie a batch, each kind in turn, then is honest."""
 
@@ -170,10 +190,7 @@ def story(
         for secret, lie in zip(secrets[provers:], lies, strict=False)
     ]
     honest += [world.node(secret, lambda: [Validator()]) for secret in secrets[provers + liars :]]
-    data, table, shard = corpus()
-    for node in world.nodes:
-        node.held[shard.text_root] = data
-        node.held[shard.document_root] = b"".join(row.encode() for row in table)
+    hold_corpus(world)
     world.said += [
         (address_of(HOST), PaidAnswer, answer.encode())
         for answer in paid_answers(random, chain, answers, price)

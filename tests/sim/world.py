@@ -49,6 +49,8 @@ class World:
     def __init__(self, random: Random, chain: SimChain, faults: Faults) -> None:
         self.random, self.chain, self.faults = random, chain, faults
         self.nodes: list[Node] = []
+        self.featurizer: Any = None  # of all nodes
+        self.availability: Any = None
         self.said: list[tuple[bytes, type[Any], bytes]] = []  # in the real codec
 
     def node(self, secret: bytes, roles: Roles) -> "Node":
@@ -87,6 +89,8 @@ class World:
 class Node:
     """A node's world: what is durable survives `restart`, all else is lost."""
 
+    featurizer: Any = None  # of a node with the base model
+
     def __init__(self, world: World, secret: bytes, roles: Roles) -> None:
         self._world, self._secret, self._roles = world, secret, roles
         self.address = address_of(secret)
@@ -106,6 +110,8 @@ class Node:
             signer=Signer(self._secret),
             compute=inline,
             clock=VirtualClock(),
+            featurizer=self.featurizer or self._world.featurizer,
+            availability=self._world.availability,
         )
 
     async def run(self, seconds: float) -> None:
