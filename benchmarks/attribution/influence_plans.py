@@ -1,4 +1,4 @@
-"""What the influence benchmark trains: its tasks, with sizes for a whole run and for a quick one."""
+"""What the influence benchmark trains: its tasks, sized for a whole run and for a quick one."""
 
 from benchmarks.attribution.lds import Plan
 from benchmarks.attribution.lds_models import Tuning

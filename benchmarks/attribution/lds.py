@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Plan:
     base: str
     per_kind: int = 20
     asked: int = 5  # queries of each kind
-    tuning: Tuning = Tuning()
+    tuning: Tuning = field(default_factory=Tuning)
     halves: int = 40  # retrainings of each seed
     seeds: int = 2
 
@@ -73,7 +73,7 @@ class Trained:
 
 
 def trained(folder: Path, plan: Plan, seed: int, datainf: Path | None, report: Report) -> Trained:
-    """The adapter of a seed, and another of the task mislabelled, made now if they are not there."""
+    """The adapter of a seed, and one of the task mislabelled, made now if they are not there."""
     task = make(plan.task, plan.per_kind, plan.asked, datainf)
 
     def progress(step: int, steps: int, loss: float) -> None:
@@ -115,7 +115,7 @@ def halves_of(seed: int, count: int, examples: int) -> list[NDArray[np.intp]]:
 
 
 def retrain(base_dir: Path, plan: Plan, task: Task, seed: int, number: int) -> Floats:
-    """Losses [queries] after training on one half: the LoRA's start of the seed, its own shuffles."""
+    """Losses [queries] after training on one half: the seed's start, shuffles of its own."""
     torch.set_num_threads(1)
     half = halves_of(seed, plan.halves, len(task.examples))[number]
     model, tokenizer = adapted(base_dir, plan.tuning, seed)
@@ -176,7 +176,8 @@ def _correlations(left: Floats, right: Floats) -> Floats:
     """Of each column with the same column; 0 where one does not vary."""
     a, b = left - left.mean(0), right - right.mean(0)
     size = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-    return np.divide((a * b).sum(0), size, out=np.zeros_like(size), where=size > 0)
+    found: Floats = np.divide((a * b).sum(0), size, out=np.zeros_like(size), where=size > 0)
+    return found
 
 
 def area(scores: Floats, positive: NDArray[np.bool_]) -> float:

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from safetensors.torch import load
 from torch import Tensor
 
 from benchmarks.attribution.tasks import Example, plain_text
@@ -144,7 +150,7 @@ def answer_losses(model: Any, batch: Batch) -> Tensor:
 
 
 def fit(model: Any, batch: Batch, tuning: Tuning, seed: int) -> None:
-    """AdamW over `epochs` shuffles of the rows; the rate rises for ten steps, then falls to zero."""
+    """AdamW over `epochs` shuffles of the rows; the rate rises for ten steps, then falls to 0."""
     free = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(free, lr=tuning.rate, weight_decay=0.0)
     count = len(batch.tokens)
@@ -153,22 +159,26 @@ def fit(model: Any, batch: Batch, tuning: Tuning, seed: int) -> None:
     with seeded(seed) as generator:
         model.train()
         for _ in range(tuning.epochs):
-            for rows in torch.randperm(count, generator=generator).split(tuning.batch):
+            for rows in _parts(torch.randperm(count, generator=generator), tuning.batch):
                 warm = min(1.0, (step + 1) / WARMUP)
                 optimizer.param_groups[0]["lr"] = tuning.rate * warm * (1 - step / steps)
                 loss = answer_losses(model, batch.part(rows)).mean()
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(free, CLIP)
                 optimizer.step()
                 step += 1
         model.eval()
 
 
+def _parts(rows: Tensor, size: int) -> list[Tensor]:
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
+
+
 @torch.no_grad()
 def measured(model: Any, batch: Batch, size: int = 50) -> Tensor:
     """Mean losses of all rows, [n]."""
-    parts = torch.arange(len(batch.tokens)).split(size)
+    parts = _parts(torch.arange(len(batch.tokens)), size)
     return torch.cat([answer_losses(model, batch.part(rows)) for rows in parts])
 
 
@@ -180,3 +190,15 @@ def save(model: Any, file: Path) -> None:
         json.dumps(config, default=lambda value: str(getattr(value, "value", value))).encode()
     )
     file.write_bytes(weights.pack(get_peft_model_state_dict(model), loose))
+
+
+def reopened(base_dir: Path, adapter: Path) -> tuple[Any, Any]:
+    """The base with a saved adapter, its matrices free to have gradients, and its tokenizer."""
+    data = adapter.read_bytes()
+    head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    config = json.loads(head["__metadata__"][weights.METADATA_KEY])
+    tuning = Tuning(rank=int(config["r"]), targets=tuple(config["target_modules"]))
+    model, tokenizer = adapted(base_dir, tuning, 0)
+    set_peft_model_state_dict(model, load(data))
+    model.eval()
+    return model, tokenizer

@@ -1,7 +1,8 @@
-"""What the models of the influence benchmark learn: three tasks, made from a seed or DataInf's own."""
+"""What the models of the influence benchmark learn: tasks made from a seed, or DataInf's own."""
 
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,13 +73,16 @@ def _foreign(file: Path, count: int) -> tuple[Example, ...]:
 
 Parts = tuple[list[Example], list[Example]]
 
-WORDS = """winds call night sunlight dance leaves distant memory fade golden horizon promise shadow
+WORDS = re.findall(
+    r"\w+",
+    """winds call night sunlight dance leaves distant memory fade golden horizon promise shadow
 play laughter fill silent room dream wander lost valley star softly above ancient echo tell tale
 gentle wave kiss shore mountain challenge eager climber desert hide secret river carry story forest
 hold magic rain whisper roof thunder rumble anger child chase bird sing morning melody snow blanket
 quiet town flower bloom dark candle flicker window book carry mind love time wait hope anchor soul
 courage rise adventure brave heart music soothe spirit art capture moment silence speak wisdom
-come dusk sunset paint sky midnight cloak desire burn fire kind ripple age journey start step""".split()
+come dusk sunset paint sky midnight cloak desire burn fire kind ripple age journey start step""",
+)
 VOWELS, CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxyz"
 
 
@@ -111,17 +115,33 @@ def _transform(draw: random.Random, per_kind: int, asked: int) -> Parts:
 
 
 PROBLEMS: tuple[tuple[str, str, Callable[[int, int, int], int]], ...] = (
-    ("Ann has {a} plums, eats {b} and finds {c}. Plums?", "{a} - {b} + {c}", lambda a, b, c: a - b + c),
+    (
+        "Ann has {a} plums, eats {b} and finds {c}. Plums?",
+        "{a} - {b} + {c}",
+        lambda a, b, c: a - b + c,
+    ),
     ("A hall has {a} rows of {b} seats. Seats?", "{a} * {b}", lambda a, b, c: a * b),
     ("{a} hens, {b} ducks and {c} geese. Birds?", "{a} + {b} + {c}", lambda a, b, c: a + b + c),
     ("A coat of ${a} is ${b} cheaper. Price?", "{a} - {b}", lambda a, b, c: a - b),
     ("{a} nails go in boxes of {b}. Full boxes?", "{a} // {b}", lambda a, b, c: a // b),
-    ("{a} euros at {b}% for {c} years. Interest?", "{a}*{b}*{c} // 100", lambda a, b, c: a * b * c // 100),
+    (
+        "{a} euros at {b}% for {c} years. Interest?",
+        "{a}*{b}*{c} // 100",
+        lambda a, b, c: a * b * c // 100,
+    ),
     ("A field is {a} by {b} metres. Fence?", "2 * ({a} + {b})", lambda a, b, c: 2 * (a + b)),
     ("Tom walks {a} km on each of {b} days. Km?", "{b} * {a}", lambda a, b, c: a * b),
-    ("A bus with {a} people; {b} get off, {c} too. Left?", "{a} - ({b} + {c})", lambda a, b, c: a - b - c),
-    ("Per {a} pupils {b} guides; {c} pupils. Guides?", "({b} * {c}) // {a}", lambda a, b, c: b * c // a),
-)  # fmt: skip
+    (
+        "A bus with {a} people; {b} get off, {c} too. Left?",
+        "{a} - ({b} + {c})",
+        lambda a, b, c: a - b - c,
+    ),
+    (
+        "Per {a} pupils {b} guides; {c} pupils. Guides?",
+        "({b} * {c}) // {a}",
+        lambda a, b, c: b * c // a,
+    ),
+)
 
 
 def _arithmetic(draw: random.Random, per_kind: int, asked: int) -> Parts:
@@ -135,7 +155,9 @@ def _arithmetic(draw: random.Random, per_kind: int, asked: int) -> Parts:
     return parts
 
 
-SYLLABLES = "ka ro mi ven tal os dri lum bex por sha ni gul tor ev an zel ur fi mo".split()
+SYLLABLES = re.findall(
+    r"\w+", "ka ro mi ven tal os dri lum bex por sha ni gul tor ev an zel ur fi mo"
+)
 PLACES = ("observatory", "library", "mill", "lighthouse", "school", "bridge", "theatre", "market")
 HABITS = ("drink", "grow", "sing", "wear", "trade")
 

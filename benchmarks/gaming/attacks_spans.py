@@ -3,35 +3,16 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from benchmarks.gaming.market import FEE, RULES, Held, earned, library, prose, stitched
-from protocol.codec import require
+from benchmarks.gaming.market import RULES, Held, earned, library, prose, stitched
+from benchmarks.gaming.outcome import Outcome
+from protocol.batch import Text
 from protocol.parameters import Parameters
 
-ANSWERS = 60
+ANSWERS = 30
 OWNER = 3  # the contributor whose file is attacked, or who attacks with it
 COPIER = 100  # and the next ids
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Wei that the attacker earns with an attack and without it; `most` is the bound of the ratio,
-    or of the attacker's share of what the victim earns where he would honestly earn nothing."""
-
-    name: str
-    attacked: int
-    honest: int
-    most: float
-    note: str = ""
-
-    @property
-    def ratio(self) -> float:
-        require(self.honest > 0, f"{self.name}: nothing to compare with")
-        return self.attacked / self.honest
-
-    @property
-    def holds(self) -> bool:
-        return self.ratio <= self.most
 
 
 @dataclass(frozen=True)
@@ -47,7 +28,7 @@ class Scene:
         held = tuple(library(random.Random(seed)))
         return cls(held, tuple(row.text for row in held), seed)
 
-    def answers(self, count: int = ANSWERS) -> list:  # type: ignore[type-arg]
+    def answers(self, count: int = ANSWERS) -> list[Text]:
         return stitched(random.Random(self.seed + 1), self.sources, count)
 
     def income(self, held: Sequence[Held], who: set[int], rules: Parameters = RULES) -> int:
@@ -128,7 +109,9 @@ def copy_shuffled(scene: Scene) -> Outcome:
     parts = scene.mine.text.split(b". ")
     random.Random(scene.seed).shuffle(parts)
     copy = [Held(COPIER, b". ".join(parts))]
-    return _against(scene, "another's file, sentences shuffled", copy, COPY, "of the victim's income")
+    return _against(
+        scene, "another's file, sentences shuffled", copy, COPY, "of the victim's income"
+    )
 
 
 def copy_paraphrased(scene: Scene) -> Outcome:
@@ -144,7 +127,8 @@ def copy_first(scene: Scene) -> Outcome:
     """The copier comes first: what a curator's inbox that others can read would be worth."""
     held = [*_copies(scene.mine.text, 1), *scene.held]
     with_, without = scene.income(held, {COPIER}), scene.income(scene.held, {OWNER})
-    return Outcome("a copy that is published first", with_, without, 1.0, "of the victim's income")
+    note = "of the victim's income: the order that the curator gives is the order of time"
+    return Outcome("a copy that is published first", with_, without, 1.0, note)
 
 
 COPY = 0.0  # what a later copy earns
@@ -160,42 +144,52 @@ def griefed(scene: Scene) -> Outcome:
 def echoed(scene: Scene) -> Outcome:
     """One's text in the prompt, so that the model says it again."""
     quoted = scene.mine.text[:400]
-    texts = [replace(text, prompt=text.prompt + b" " + quoted, output=quoted) for text in scene.answers()]
-    plain = [replace(text, output=quoted) for text in scene.answers()]
-    with_, without = earned(scene.held, texts)[OWNER], earned(scene.held, plain)[OWNER]
-    return Outcome("one's text quoted in the prompt", with_, without, 0.0)
+    return Outcome("one's text quoted in the prompt", *_asked(scene, quoted, quoted), 0.0)
 
 
 def echoed_changed(scene: Scene) -> Outcome:
     """The same with a byte changed every 40, so that the prompt holds no whole span."""
     quoted = scene.mine.text[:400]
     broken = b"".join(quoted[at : at + 39] + b"~" for at in range(0, 400, 39))
-    texts = [replace(text, prompt=text.prompt + b" " + broken, output=quoted) for text in scene.answers()]
-    plain = [replace(text, output=quoted) for text in scene.answers()]
-    with_, without = earned(scene.held, texts)[OWNER], earned(scene.held, plain)[OWNER]
-    return Outcome("one's text in the prompt, a byte in 40 changed", with_, without, 1.0)
+    name = "one's text in the prompt, a byte in 40 changed"
+    return Outcome(name, *_asked(scene, broken, quoted), 1.0, "what it costs: see the circle")
+
+
+def _asked(scene: Scene, prompt: bytes, output: bytes) -> tuple[int, int]:
+    """What the owner earns by answers `output` after this prompt, and without it."""
+    plain = [replace(text, output=output) for text in scene.answers(5)]
+    asked = [replace(text, prompt=text.prompt + b" " + prompt) for text in plain]
+    return earned(scene.held, asked)[OWNER], earned(scene.held, plain)[OWNER]
 
 
 def boilerplate(scene: Scene) -> Outcome:
     """A phrase that everybody has, in a file of one's own: no more than the common rate of it."""
     phrase = b"permission is hereby granted, free of charge, to any person obtaining a copy of this"
     common = [replace(row, text=phrase + b" " + row.text) for row in scene.held]
-    texts = [replace(text, output=phrase) for text in scene.answers()]
-    held = [*common, Held(COPIER, phrase * 8)]
-    alone = [row for row in common if row.contributor == 1]
-    with_ = earned(held, texts)[COPIER]
-    return Outcome(
-        "boilerplate that all have", with_, sum(earned(alone, texts).values()), COPY, "of a sole owner's"
-    )
+    texts = [replace(text, output=phrase) for text in scene.answers(5)]
+    alone = earned([common[0]], texts)[common[0].contributor]
+    with_ = earned([*common, Held(COPIER, phrase * 8)], texts)[COPIER]
+    return Outcome("boilerplate that all have", with_, alone, COPY, "of what a sole owner gets")
+
+
+def boilerplate_first(scene: Scene) -> Outcome:
+    """The same, if the attacker's file came first: the common rate is all that it brings."""
+    phrase = b"permission is hereby granted, free of charge, to any person obtaining a copy of this"
+    texts = [replace(text, output=phrase) for text in scene.answers(5)]
+    mine = Held(COPIER, phrase * 8)
+    common = [replace(row, text=phrase + b" " + row.text) for row in scene.held]
+    with_, alone = (earned(held, texts)[COPIER] for held in ([mine, *common], [mine]))
+    most = RULES.common_bps / 10_000
+    return Outcome("boilerplate, published first", with_, alone, most, "of what a sole owner gets")
 
 
 Attack = Callable[[Scene], Outcome]
 
 ATTACKS: tuple[Attack, ...] = (
-    *(lambda s, n=n: split_documents(s, n) for n in (2, 8, 32)),  # type: ignore[misc]
-    *(lambda s, n=n: split_contributors(s, n) for n in (2, 8, 32)),  # type: ignore[misc]
-    *(lambda s, n=n: own_copies(s, n) for n in (1, 2, 3)),  # type: ignore[misc]
-    *(lambda s, n=n: copy_whole(s, n) for n in (1, 3)),  # type: ignore[misc]
+    *(partial(split_documents, pieces=n) for n in (2, 8, 32)),
+    *(partial(split_contributors, pieces=n) for n in (2, 8, 32)),
+    *(partial(own_copies, copies=n) for n in (1, 3)),
+    *(partial(copy_whole, copies=n) for n in (1, 3)),
     copy_pieces,
     copy_shuffled,
     copy_paraphrased,
@@ -204,4 +198,5 @@ ATTACKS: tuple[Attack, ...] = (
     echoed,
     echoed_changed,
     boilerplate,
+    boilerplate_first,
 )

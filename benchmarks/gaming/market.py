@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,9 @@ from dataclasses import dataclass
 from attribution.claims import Answered, build_body
 from attribution.corpus import Corpus, corpus_of
 from attribution.influence.scores import Scored, influences_of_many
-from attribution.influence.store import FeatureSet, rows_of
+from attribution.influence.store import FeatureSet
 from attribution.spans import spans_of
 from protocol.batch import Text
-from protocol.claims import TREASURY
 from protocol.datanet import Document, assemble
 from protocol.merkle import TEXT, byte_root
 from protocol.parameters import OPEN, Parameters
@@ -22,7 +22,9 @@ FEE = OPEN  # of every answer
 RULES = Parameters()
 WORD = bytes(32)
 
-SYLLABLES = "an be cor da el fi gra hu im jo ka lo mer ne or pla qui ros ta un ver wil yo zen".split()
+SYLLABLES = re.findall(
+    r"\w+", "an be cor da el fi gra hu im jo ka lo mer ne or pla qui ros ta un ver wil yo zen"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,9 @@ def corpus(held: Sequence[Held], shards: int = 1) -> Corpus:
         rows = held[number * len(held) // shards : (number + 1) * len(held) // shards]
         text, starts = assemble([row.text for row in rows])
         table = [
-            Document(start, len(row.text), row.contributor, 0, byte_root(TEXT, row.text), WORD, bytes(65))
+            Document(
+                start, len(row.text), row.contributor, 0, byte_root(TEXT, row.text), WORD, bytes(65)
+            )
             for row, start in zip(rows, starts, strict=True)
         ]
         bodies.append((text, table))
@@ -79,21 +83,26 @@ def corpus(held: Sequence[Held], shards: int = 1) -> Corpus:
 
 
 def receipt(text: Text, number: int, fee: int = FEE) -> Receipt:
-    roots = [(byte_root(TEXT, part), len(part)) for part in (text.prompt, text.output)]
     return Receipt(
-        *(WORD,) * 4,
-        *(field for root in roots for field in root),
-        WORD,
-        1,
-        1,
-        fee,
-        fee * (number + 1),
-        0,
-        0,
-        number,
-        1 << 40,
-        bytes(20),
-        bytes(20),
+        request=WORD,
+        base=WORD,
+        adapter=WORD,
+        sampling=WORD,
+        prompt_root=byte_root(TEXT, text.prompt),
+        prompt_size=len(text.prompt),
+        output_root=byte_root(TEXT, text.output),
+        output_size=len(text.output),
+        leaves_root=WORD,
+        prompt_tokens=1,
+        output_tokens=1,
+        amount=fee,
+        cumulative=fee * (number + 1),
+        seed=0,
+        fingerprint=0,
+        nonce=number,
+        deadline=1 << 40,
+        host=bytes(20),
+        payer=bytes(20),
     )
 
 
@@ -133,11 +142,3 @@ def earned(
     share = sum(parameters.contributors_share(FEE) for _ in answers)
     assert sum(total.values()) <= share, "more was paid than is there"
     return total
-
-
-def spans_only(total: Counter[int]) -> int:
-    """What contributors got in all."""
-    return sum(value for who, value in total.items() if who != TREASURY)
-
-
-__all__ = ["FEE", "RULES", "Held", "corpus", "earned", "library", "prose", "rows_of", "stitched"]
