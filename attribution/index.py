@@ -10,7 +10,11 @@ from attribution.search import Search, search_of
 from attribution.suffixes import CHUNK, Admits, Positions, suffix_order, word_starts_at
 
 Array = npt.NDArray[Any]
-KEYS = ((1 << 20, 2), (0, 1))  # from so many starts on, the bytes by which suffixes are bucketed
+KEYS = (
+    (1 << 26, 3),
+    (1 << 20, 2),
+    (0, 1),
+)  # from so many starts on, the bytes by which suffixes are bucketed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,9 @@ def buckets(text: Array, order: Array, key_bytes: int) -> Array:
             inside = positions + offset < len(text)
             byte = text[np.minimum(positions + offset, len(text) - 1)]
             keys = keys << 8 | np.where(inside, byte, 0)
-        counts[1:] += np.bincount(keys, minlength=len(counts) - 1)
+        least = int(keys[0])  # keys increase: a chunk has few
+        here = np.bincount(keys - least)
+        counts[1 + least : 1 + least + len(here)] += here
     return np.cumsum(counts).astype(np.int32)
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-HEAD, TAIL = 16, 256  # bytes compared at first, and in each further step
+HEAD, TAIL = 32, 256  # bytes compared at first, and in each further step
+WORD = 8  # bytes compared at once while searching
 NOWHERE = np.iinfo(np.int32).max
 ROWS = 1 << 12  # blocks summed up at once
+_KEPT = np.array([((1 << 8 * n) - 1) << 8 * (WORD - n) for n in range(WORD + 1)], np.uint64)
 
 
 def longest(
@@ -27,25 +29,15 @@ def longest(
     first rank whose suffix begins with that key or a greater one; needle uint8; starts, ends and
     best int64 [q]. The two ranks between which a needle belongs hold its longest match.
     """
-    sizes = ends - starts
-    low, high = _buckets(first, key_bytes, needle, starts, sizes)
-    wanted = sizes > best
-    for rank in (low - 1, low):  # in an empty bucket the search would look at nobody
-        rows = np.flatnonzero(wanted & (low == high) & (rank >= 0) & (rank < len(order)))
-        skip = np.zeros(len(rows), np.int64)
-        _, same = _differ(text, order[rank[rows]], needle, starts[rows], skip, sizes[rows])
-        best[rows] = np.maximum(best[rows], same)
-    left, right = np.zeros_like(low), np.zeros_like(low)
-    rows = np.flatnonzero(wanted & (low < high))
-    while len(rows):
-        middle = (low[rows] + high[rows]) >> 1
-        skip = np.minimum(left[rows], right[rows])
-        sign, same = _differ(text, order[middle], needle, starts[rows], skip, sizes[rows])
-        best[rows] = np.maximum(best[rows], same)
-        below, above = sign < 0, sign > 0
-        low[rows[below]], left[rows[below]] = middle[below] + 1, same[below]
-        high[rows[above]], right[rows[above]] = middle[above], same[above]
-        rows = rows[(sign != 0) & (low[rows] < high[rows])]
+    wanted = np.flatnonzero(ends - starts > best)
+    if not len(wanted) or not len(order):
+        return
+    starts, ends = starts[wanted], ends[wanted]
+    low, high = _buckets(first, key_bytes, needle, starts, ends - starts)
+    rank = _lower(text, order, needle, starts, ends, low, high)
+    for side in (np.maximum(rank - 1, 0), np.minimum(rank, len(order) - 1)):
+        _, same = _differ(text, order[side], needle, starts, ends - starts)
+        best[wanted] = np.maximum(best[wanted], same)
 
 
 def bounds(
@@ -60,19 +52,17 @@ def bounds(
     highs: Array,
 ) -> None:
     """The ranks [lows[i], highs[i]) of the suffixes that begin with needle[starts[i]:ends[i]]."""
-    sizes = ends - starts
-    lows[:], tops = _buckets(first, key_bytes, needle, starts, sizes)
-    for bound, past in ((lows, 0), (highs, 1)):  # ranks whose sign is below `past` lie before
-        low, high = lows.copy(), tops.copy()
-        rows = np.flatnonzero(low < high)
-        while len(rows):
-            middle = (low[rows] + high[rows]) >> 1
-            skip = np.zeros(len(rows), np.int64)
-            sign, _ = _differ(text, order[middle], needle, starts[rows], skip, sizes[rows])
-            before = sign < past
-            low[rows[before]], high[rows[~before]] = middle[before] + 1, middle[~before]
-            rows = rows[low[rows] < high[rows]]
-        bound[:] = low
+    low, top = _buckets(first, key_bytes, needle, starts, ends - starts)
+    lows[:] = _lower(text, order, needle, starts, ends, low, top)
+    low, high = lows.copy(), top
+    rows = np.flatnonzero(low < high)
+    while len(rows):  # most needles stand in one place: one or two rounds
+        middle = (low[rows] + high[rows]) >> 1
+        sign, _ = _differ(text, order[middle], needle, starts[rows], (ends - starts)[rows])
+        before = sign == 0
+        low[rows[before]], high[rows[~before]] = middle[before] + 1, middle[~before]
+        rows = rows[low[rows] < high[rows]]
+    highs[:] = low
 
 
 def earliest(order: Array, starts: Array, contributors: Array, block: int, kept: Array) -> None:
@@ -119,17 +109,75 @@ def _buckets(
     return first[key].astype(np.int64), first[key + width].astype(np.int64)
 
 
-def _differ(
-    text: Array, at: Array, needle: Array, starts: Array, skip: Array, sizes: Array
-) -> tuple[Array, Array]:
-    """How text[at:] stands to each needle (-1, 0, 1), and the bytes they have in common.
+def _lower(
+    text: Array, order: Array, needle: Array, starts: Array, ends: Array, low: Array, high: Array
+) -> Array:
+    """The first rank of [low, high) whose suffix is not below the needle; `high` if there is none.
 
-    The first `skip` bytes are known to be equal.
+    What both ends of a search share with its needle, in whole words, is not compared again.
     """
-    at, same = at.astype(np.int64), skip.copy()
+    compare = _Words(text, needle)
+    low, high = low.copy(), high.copy()
+    left, right = np.zeros_like(low), np.zeros_like(low)
+    rows = np.flatnonzero(low < high)
+    while len(rows):
+        middle = (low[rows] + high[rows]) >> 1
+        same = np.minimum(left[rows], right[rows])
+        below = compare.below(order[middle].astype(np.int64), starts[rows], ends[rows], same)
+        above = ~below
+        one, other = rows[below], rows[above]
+        low[one], left[one] = middle[below] + 1, same[below]
+        high[other], right[other] = middle[above], same[above]
+        rows = rows[low[rows] < high[rows]]
+    return low
+
+
+class _Words:
+    """Compares eight bytes at once: words that begin at any byte, most significant byte first."""
+
+    def __init__(self, text: Array, needle: Array) -> None:
+        self._text, self._needle = text, needle
+        room = np.zeros(WORD, np.uint8)
+        self._here = _words(text if len(text) >= WORD else np.concatenate([text, room]))
+        self._there = _words(np.concatenate([needle, room]))
+
+    def below(self, at: Array, starts: Array, ends: Array, same: Array) -> Array:
+        """Whether text[at:] sorts below each needle[start:end], of which `same` bytes are equal.
+
+        Raises `same` by the whole words that are equal, too.
+        """
+        found = np.zeros(len(at), bool)
+        rows = np.arange(len(at))
+        while len(rows):
+            here, there = at[rows] + same[rows], starts[rows] + same[rows]
+            left = ends[rows] - there
+            kept = _KEPT[np.minimum(left, WORD)]
+            one = self._here[np.minimum(here, len(self._here) - 1)].astype(np.uint64) & kept
+            other = self._there[there].astype(np.uint64) & kept
+            found[rows] = one < other
+            inside = here + WORD <= len(self._text)
+            if not inside.all():  # the word above was another: compare what there is
+                for row in np.flatnonzero(~inside).tolist():
+                    rest = self._needle[there[row] : ends[rows[row]]].tobytes()
+                    end = self._text[here[row] :].tobytes()
+                    found[rows[row]] = end[: len(rest)] < rest
+            rows = rows[(one == other) & inside & (left > WORD)]
+            same[rows] += WORD
+        return found
+
+
+def _words(data: Array) -> Array:
+    return np.ndarray((len(data) - WORD + 1,), ">u8", data, strides=(1,))
+
+
+def _differ(
+    text: Array, at: Array, needle: Array, starts: Array, sizes: Array
+) -> tuple[Array, Array]:
+    """How text[at:] stands to each needle (-1, 0, 1), and the bytes they have in common."""
+    at, same = at.astype(np.int64), np.zeros(len(at), np.int64)
     room = np.minimum(sizes, len(text) - at)  # neither runs past its end
     sign = np.where(room < sizes, -1, 0)
-    rows, width = np.flatnonzero(same < room), HEAD
+    rows, width = np.flatnonzero(room > 0), HEAD
     while len(rows):
         step = np.arange(min(width, int((room[rows] - same[rows]).max())))
         offset = same[rows][:, None] + step

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from attribution import index_files
 from attribution.holders import Earliest
-from attribution.index import Index, frozen
+from attribution.index import KEYS, Index, frozen
 from attribution.index_files import Damaged
 from attribution.search import search_of
 from attribution.shards import CorpusShard
@@ -26,6 +26,7 @@ MEMORY_BYTES_MAX = 1 << 30  # of indexes that have no folder
 MAPPED_MAX = 4096  # indexes open at once
 SAMPLES = 256  # neighbours of an order that are compared when it is opened
 COMPARED = 256  # bytes of each
+BUCKETS = {(1 << 8 * key_bytes) + 1 for _, key_bytes in KEYS}
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def opened(path: Path, key: bytes, shards: Sequence[CorpusShard], *, checked: bo
         raise Damaged(f"{path}: other sections than an index has")
     order, first, rows = (section.view(np.int32) for section in sections[:3])
     text = joined(shards) if len(shards) == 1 else sections[3]
-    if len(text) != size or len(first) not in (257, 65537) or len(order) > size:
+    if len(text) != size or len(first) not in BUCKETS or len(order) > size:
         raise Damaged(f"{path}: sections of the wrong size")
     if first[0] != 0 or first[-1] != len(order):
         raise Damaged(f"{path}: buckets of another order")
