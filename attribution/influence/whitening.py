@@ -11,10 +11,12 @@ For the gradients g_j [rank, width] of one LoRA matrix over the examples j,
 
 and, since directions beyond the kept ones are taken to be alike, the whitened gradient is
 
-    z_j = rest * t_j + ((top - rest) * r_j) V  [rank, width]
+    z_j = U (rest * t_j + ((top - rest) * r_j) V)  [rank, width]
 
-Where kept = width there is no rest, and this is the full rotation, turned back.  All weights are
-divided by the largest of all matrices, which changes no feature, so that they lie in [0, 1].
+turned back on both sides: so the sign of an eigenvector does not matter, nor, where their weights
+are alike, which of a plane's vectors were found; who builds the basis again gets the same features.
+Where kept = width there is no rest.  All weights are divided by the largest of all matrices, which
+changes no feature, so that they lie in [0, 1].
 """
 
 import hashlib
@@ -50,7 +52,7 @@ class Turn:
         turned = self.rows.T @ gradients
         seen = turned @ self.kept.T
         rest = self.rest[:, None]
-        return rest * turned + ((self.top - rest) * seen) @ self.kept
+        return self.rows @ (rest * turned + ((self.top - rest) * seen) @ self.kept)
 
     def to(self, dtype: torch.dtype, device: torch.device | str) -> "Turn":
         rows, kept, top, rest = (

@@ -2,7 +2,8 @@
 
 Features of the same documents under one peft adapter, computed by processes that differ in
 instruction set, library settings, threads and batch size; values that changed are counted, in the
-float64 path that audits use and in the fast float32 path.  Nothing is downloaded: the base is a
+float64 path that audits use and in the fast float32 path.  Each process also builds the basis anew,
+as who audits a basis does, and its features are compared too.  Nothing is downloaded: the base is a
 small random Llama with grouped queries, its tokenizer is trained on the documents.
 """
 
@@ -47,6 +48,7 @@ VARIANTS: dict[str, tuple[dict[str, str], tuple[int, ...]]] = {
     "without oneDNN": ({"TORCH_MKLDNN": "0"}, (1,)),
 }
 DTYPES = ("float64", "float32")
+REBUILT = "rebuilt"
 Found = dict[tuple[str, str, int], NDArray[np.float64]]  # by dtype, variant, batch
 
 
@@ -71,8 +73,11 @@ def main() -> int:
 def run(folder: Path, count: int, names: list[str]) -> dict[str, Any]:
     prepare(folder, count)
     found: Found = {}
+    rebuilt = {}
     for name in names:
-        found |= compute(folder, name)
+        made, phi, equal = compute(folder, name)
+        found |= made
+        rebuilt[name] = (phi, equal)
     reference = found["float64", names[0], 1]
     rows = [compared(*key, made, reference) for key, made in sorted(found.items(), reverse=True)]
     precise = [row for row in rows if row["dtype"] == "float64"]
@@ -83,6 +88,15 @@ def run(folder: Path, count: int, names: list[str]) -> dict[str, Any]:
         "largest move in float64": max(row["largest move"] for row in precise),
         "nearest to a rounding edge": nearest_edge(reference),
         "rows": rows,
+        "rebuilt": [
+            {
+                "variant": name,
+                "basis of equal bytes": equal,
+                "changed": int((phi != features(reference)).sum()),
+                "by at most": int(np.abs(phi.astype(int) - features(reference)).max()),
+            }
+            for name, (phi, equal) in rebuilt.items()
+        ],
     }
 
 
@@ -124,8 +138,10 @@ def nearest_edge(sketches: NDArray[np.float64]) -> float:
     return float(np.abs(values - np.floor(values) - 0.5).min())
 
 
-def compute(folder: Path, name: str) -> Found:
-    """Sketches [documents, 2048] by a process of that variant."""
+def compute(folder: Path, name: str) -> tuple[Found, NDArray[np.int8], bool]:
+    """By a process of that variant: sketches [documents, 2048] under the basis given, features
+    under a basis of its own, and whether that is the same to the byte.
+    """
     settings, batches = VARIANTS[name]
     out = folder / "out.npz"
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.attribution.determinism"]
@@ -138,25 +154,30 @@ def compute(folder: Path, name: str) -> Found:
     if ended.returncode:
         raise RuntimeError(f"variant {name} failed: {ended.stderr[-2000:]}")
     with np.load(out) as held:
-        return {(d, name, b): held[f"{d} {b}"] for d in DTYPES for b in batches}
+        made = {(d, name, b): held[f"{d} {b}"] for d in DTYPES for b in batches}
+        return made, held[REBUILT], bytes(held["basis"]) == (folder / "basis").read_bytes()
 
 
 def sketches(folder: Path, batches: list[int]) -> dict[str, Any]:
     """What a child process does."""
     import torch
 
+    from attribution.influence.build import build_features
     from attribution.influence.featurizer import Featurizer
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     if os.environ.get("TORCH_MKLDNN") == "0":
         torch._C._set_mkldnn_enabled(False)
     files = (folder / "base", folder / "adapter.safetensors", (folder / "basis").read_bytes())
-    made = {}
+    made: dict[str, Any] = {}
     for dtype in DTYPES:
         for batch in batches:
             featurizer = Featurizer.open(*files, SEED, dtype=dtype, batch=batch)
             windows = featurizer.windows(documents(folder))
             made[f"{dtype} {batch}"] = featurizer.sketches(windows)
+    built = build_features(*files[:2], documents(folder), SEED)
+    made[REBUILT] = built.phi
+    made["basis"] = np.frombuffer(built.basis, np.uint8)
     return made
 
 
@@ -243,6 +264,12 @@ def table(report: dict[str, Any]) -> str:
         lines.append(
             f"{row['dtype']:8} {row['variant']:24} {row['batch']:5} {row['changed']:8} "
             f"{row['by at most']:3} {row['most in one row']:8} {row['largest move']:9.1e}  {bits}"
+        )
+    lines.append("features under a basis that the variant built again itself, float64:")
+    for row in report["rebuilt"]:
+        bits = "equal" if row["basis of equal bytes"] else "other"
+        lines.append(
+            f"{'':8} {row['variant']:24} {'':5} {row['changed']:8} {row['by at most']:3}  {bits}"
         )
     return "\n".join(lines)
 
