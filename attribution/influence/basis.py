@@ -50,7 +50,7 @@ class Basis:
         numbers = (self.context, self.windows, len(self.turns))
         shapes = [n for turn in self.turns for n in (len(turn.top), *reversed(turn.kept.shape))]
         floats = [
-            (part.contiguous().numpy() + 0.0).astype("<f4").tobytes()  # no -0.0
+            (part.contiguous().numpy().astype("<f4") + np.float32(0)).tobytes()  # no -0.0
             for turn in self.turns
             for part in (turn.rows, turn.kept, turn.top, turn.rest)
         ]
