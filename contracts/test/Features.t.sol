@@ -63,6 +63,7 @@ contract FeaturesTest is T {
         eq(features.norm2(a), uint256(features.naive(a, a)), "norm");
     }
 
+    /// forge-config: default.fuzz.runs = 32
     function testFuzz_productsAreTheObviousOnes(uint256 seed) public view {
         agree(drawn(seed), drawn(~seed));
         agree(extremes(seed), extremes(~seed));
