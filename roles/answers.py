@@ -1,6 +1,6 @@
 """Paid answers heard by gossip: checked, kept durably, read by whoever attributes or audits."""
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -85,12 +85,14 @@ class Answers:
                 del self._waiting[digest]
 
     def _room(self, receipt: Receipt, ledger: Ledger) -> bool:
-        unpaid = sum(
-            self.by_digest[digest].receipt.cumulative > ledger.redeemed.get(voucher, 0)
-            for voucher, rows in self.by_voucher.items()
-            if voucher[1] == receipt.host
-            for _, digest in rows
-        )
+        unpaid = 0
+        for voucher, rows in self.by_voucher.items():
+            if voucher[1] == receipt.host:
+                paid = ledger.redeemed.get(voucher, 0)
+                for _, digest in reversed(rows):  # the newest parts of a voucher are paid last
+                    if self.by_digest[digest].receipt.cumulative <= paid:
+                        break
+                    unpaid += 1
         return unpaid < UNPAID_MAX
 
     def _add(self, digest: bytes, answer: PaidAnswer) -> None:
@@ -99,8 +101,9 @@ class Answers:
         self.by_digest[digest] = answer
         receipt = answer.receipt
         rows = self.by_voucher.setdefault(voucher_of(receipt), [])
-        insort(rows, (receipt.cumulative - receipt.amount, digest))
-        at = rows.index((receipt.cumulative - receipt.amount, digest))
+        row = (receipt.cumulative - receipt.amount, digest)
+        at = bisect_left(rows, row)
+        rows.insert(at, row)
         for _, other in rows[max(0, at - 1) : at + 2]:
             if other != digest and overlaps(receipt, self.by_digest[other].receipt):
                 self.contradictions.setdefault(receipt.host, (other, digest))

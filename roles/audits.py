@@ -13,7 +13,7 @@ from attribution.corpus import Corpus
 from attribution.influence.audit import Verdict, compare
 from attribution.influence.store import FeatureSet
 from protocol.batch import Body
-from protocol.errors import Refused
+from protocol.errors import Malformed, Refused
 from protocol.ledger import BatchRecord, FeatureSetRecord
 from protocol.messages import Finding
 from roles.feature_sets import lens_of
@@ -30,6 +30,7 @@ Source = bytes | tuple[bytes, bytes]  # the text of an example; prompt and outpu
 class Audit:
     finding: Finding
     reason: str = ""
+    unusable: bool = False  # the basis under which it should be computed is none
 
 
 VALID = Audit(Finding.VALID)
@@ -54,7 +55,7 @@ async def audit_queries(ports: Ports, batch: BatchRecord, body: Body, *, every: 
         pairs = {number: (text.prompt, text.output) for number, text in texts.items()}
         found = await _recomputed(ports, record, given, pairs)
         if found.finding is Finding.INVALID:
-            return Audit(found.finding, f"the feature of answer {found.reason}")
+            return Audit(found.finding, f"answer {found.reason}")
         rest = found if found is not VALID else rest
     return rest
 
@@ -73,7 +74,10 @@ async def audit_rows(
         place = shard.documents[row.document]
         texts[number] = bytes(shard.text[place.start : place.end])
         given[number] = row.phi
-    return await _recomputed(ports, record, given, texts)
+    found = await _recomputed(ports, record, given, texts)
+    if found.unusable:  # rows and basis are the posted ones, so nobody else is to blame
+        return Audit(Finding.INVALID, found.reason)
+    return found
 
 
 async def _recomputed(
@@ -92,12 +96,14 @@ async def _recomputed(
         some = [sources[number] for number in chunk]
         try:
             made = await _made(featurizer, lens, some)
+        except Malformed as error:
+            return Audit(Finding.CANNOT_TELL, f"the basis cannot be used: {error}", unusable=True)
         except Refused as error:
             return Audit(Finding.CANNOT_TELL, str(error))
         for number, feature in zip(chunk, made, strict=True):
             match compare(given[number], feature).verdict:
                 case Verdict.INVALID:
-                    return Audit(Finding.INVALID, f"{number} is not what its text gives")
+                    return Audit(Finding.INVALID, f"{number} has not the feature of its text")
                 case Verdict.CANNOT_TELL:
                     rest = Audit(Finding.CANNOT_TELL, f"feature {number} is near the tolerance")
     return rest

@@ -56,7 +56,7 @@ class FeatureJudge:
         await self._say(ports, record, audit.finding)
         if audit.finding is Finding.INVALID:
             await object_to(ports, record)
-            raise Temporary(f"the feature of example {audit.reason}: objected to")
+            raise Temporary(f"{audit.reason}: objected to")
         done = {Finding.VALID: WHOLE if doubted else SAMPLED}.get(audit.finding, EXACT)
         ports.store.write({key: done}, sync=True)
 

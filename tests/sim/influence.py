@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import trio
 
+from protocol.codec import require
 from protocol.features import DIMENSION
 from roles.ports import Lens
 from tests.sim import story as tale
@@ -40,6 +41,7 @@ class StandIn:
 
     base: bytes = tale.BASE
     bend: Callable[[np.ndarray], None] = lambda phi: None
+    basis: bytes = BASIS
     asked: int = 0
     lenses: set[Lens] = field(default_factory=set)
 
@@ -67,10 +69,10 @@ class StandIn:
             progress(number + 1, len(texts))
         phi = np.frombuffer(b"".join(rows), np.int8).reshape(-1, DIMENSION).copy()
         self.bend(phi)
-        return Made(BASIS, phi)
+        return Made(self.basis, phi)
 
     async def _look(self, lens: Lens) -> None:
         await trio.lowlevel.checkpoint()
         assert lens.basis is not None
-        assert lens.basis.read_bytes() == BASIS
+        require(lens.basis.read_bytes() == self.basis, "no basis")
         self.lenses.add(lens)

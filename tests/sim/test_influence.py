@@ -216,6 +216,18 @@ def test_false_features_of_examples_are_voided_by_objection() -> None:
     assert len(truth.feature_sets) == 1, "he does not publish it again"
 
 
+def test_a_basis_that_is_none_is_voided_by_objection() -> None:
+    """In force it would stop every prover of the adapter."""
+    world = world_of(6, Faults(), validators=2)
+    for node in world.nodes[:2]:
+        node.featurizer = StandIn(basis=b"what these take for a basis")
+        node._start()
+    tale.hold_corpus(world)
+    run(world, 300)
+    assert world.chain.truth.feature_sets[1].status is Status.VOID
+    assert not world.chain.slashes
+
+
 # ---------------------------------------------------------------- lies that are exact
 
 
