@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from attribution.fraud import find_fraud
 from attribution.openings import Case
 from protocol.batch import Text
+from protocol.openings import NO_ANSWER
 from protocol.parameters import OPEN
-from protocol.refute import Refutation, convicts
+from protocol.refute import Chain, Refutation, Transition, convicts
 from protocol.signature import Domain
 from tests.attempts import attempts
 from tests.courtroom import (
@@ -30,7 +31,7 @@ from tests.lies import KINDS, LIES, Lie
 
 ESCROW = Domain("OpenLedger Inference", 1, b"\x01" * 20)
 REGISTRY = Domain("OpenLedger Datanet", 1, b"\x02" * 20)
-RELAXED = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=30)
+RELAXED = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=15)
 FINALIZED, DOWN = 1000, 2000  # when the feature set came into force, when documents were taken down
 
 
@@ -50,7 +51,7 @@ def started() -> World:
 
 
 BEFORE = started()
-WORLDS = [replace(BEFORE, as_of=at) for at in (FINALIZED - 1, FINALIZED, DOWN - 1)]
+WORLDS = [replace(BEFORE, as_of=at) for at in (FINALIZED - 1, FINALIZED, DOWN - 1, DOWN)]
 PAID = 2 * OPEN
 MONEY = {(PAYER, HOST, ADAPTER): REDEEMED}
 worlds = st.sampled_from(WORLDS)
@@ -88,3 +89,33 @@ def test_every_lie_is_found_and_convicted(
     assert fraud is not None
     assert convicts(fraud, header_of(case), world), fraud
     assert fraud.KIND in KINDS.get(lie, {fraud.KIND})
+
+
+@RELAXED
+@given(worlds, worlds, questions)
+def test_a_body_of_another_moment_is_convicted(world: World, other: World, asked: Any) -> None:
+    """Unless nothing that it depends on changed between them."""
+    body = world.body(world.answered(asked, PAID))
+
+    case, fraud = found_in(other, body)
+
+    assert (fraud is None) == (other.body(other.answered(asked, PAID)) == body)
+    assert fraud is None or convicts(fraud, header_of(case), other)
+
+
+@RELAXED
+@given(worlds, questions, st.integers(1, 2**31), st.booleans())
+def test_a_header_that_counts_otherwise_is_convicted(
+    world: World, asked: Any, by: int, down: bool
+) -> None:
+    """The trees are honest; what is said of them is not."""
+    case = world.case(2, world.body(world.answered(asked, PAID)))
+    honest = header_of(case)
+    last = Chain(2, case.answer(len(case.body.answers) - 1), NO_ANSWER)
+    sums = Transition(2, 0, case.old_total(0), case.subtotal(0), case.new_total(0))
+    for name, refutation in (("claim_count", last), ("influence_count", last), ("total", sums)):
+        old = getattr(honest, name)
+        wrong = replace(honest, **{name: max(0, old - by) if down else old + by})
+
+        assert not convicts(refutation, honest, world)
+        assert convicts(refutation, wrong, world) == (wrong != honest)
