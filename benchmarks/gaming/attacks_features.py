@@ -4,7 +4,7 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from benchmarks.gaming.market import RULES, Held, earned, prose
 from benchmarks.gaming.outcome import Outcome
 from protocol.batch import Text
 from protocol.features import DIMENSION, well_formed
+from protocol.parameters import BPS
 
 EXAMPLES, TOPICS, QUERIES = 60, 6, 24
 CLOSE = 0.35  # cosine of an example with its topic, as LoRAs of ours show
@@ -105,8 +106,8 @@ def copied(field: Field, likeness: float, most: float) -> Outcome:
 
 
 def many_copied(field: Field, copies: int) -> Outcome:
-    """Own variations of one example, each two just too different for the rule of duplicates."""
-    likeness = 0.985**0.5 * 0.98  # to the original; to each other about 0.96
+    """Own variations of one example, each just too different for the rule of duplicates."""
+    likeness = RULES.duplicate_bps / BPS - 0.01  # to the original; to each other its square
     noise = unit(field.draw.standard_normal((copies, DIMENSION)))
     rows = unit(likeness * field.examples[:1] + np.sqrt(1 - likeness**2) * noise)
     with_ = field.income(rows, {OWNER, ATTACKER})
@@ -173,9 +174,10 @@ Attack = Callable[[Field], Outcome]
 ATTACKS: tuple[Attack, ...] = (
     huge,
     out_of_band,
-    lambda field: copied(field, 0.99, 0.0),
-    lambda field: copied(field, 0.97, 1.1),
-    lambda field: many_copied(field, 4),
+    partial(copied, likeness=0.99, most=0.0),
+    partial(copied, likeness=0.92, most=0.0),
+    partial(copied, likeness=0.88, most=1.1),
+    partial(many_copied, copies=4),
     lucky,
     seed_unknown,
     seed_known,

@@ -10,7 +10,7 @@ from benchmarks.gaming.outcome import Outcome
 from protocol.batch import Text
 from protocol.parameters import Parameters
 
-ANSWERS = 30
+ANSWERS = 20
 OWNER = 3  # the contributor whose file is attacked, or who attacks with it
 COPIER = 100  # and the next ids
 

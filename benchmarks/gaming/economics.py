@@ -69,4 +69,4 @@ def circles() -> list[Outcome]:
     ]
     worst = max((circle(r, 0.1, 1.0, "") for r in governed()), key=lambda one: one.ratio)
     name = "the same with a tenth of all stake, under the worst split of the limits"
-    return [*outcomes, replace(worst, name=name, note="platform and stakers at 0: free, no gain")]
+    return [*outcomes, replace(worst, name=name, note="cheap, and still no gain")]
