@@ -19,8 +19,9 @@ PLANS = (
     Plan(
         task="facts",
         base="large",
-        tuning=Tuning(targets=LINEAR, epochs=8, rate=3e-3),
-        halves=32,
+        per_kind=15,
+        tuning=Tuning(targets=LINEAR, epochs=6, rate=5e-3),
+        halves=24,
     ),
 )
 QUICK = tuple(
