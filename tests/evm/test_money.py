@@ -12,7 +12,7 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from protocol import calls
 from protocol.calls import RewardProof
-from protocol.events import BatchVoided, Claimed
+from protocol.events import BatchData, BatchVoided, Claimed, Objected
 from protocol.parameters import BPS
 from protocol.sumtree import SumTree, total_tree
 from tests.evm.bank import (
@@ -61,10 +61,11 @@ class Money(Payments):
         self.refuse(replace(call, parent_root=b"\x03" * 32), poster, "Stale")
         late = replace(call.header, as_of=self.chain.time)
         self.refuse(replace(call, header=late), poster, "Stale")
-        self.send(call, poster)
+        events = self.send(call, poster)
         self.refuse(call, poster, "Stale")
         self.lock(poster, bond)
         self.batches += 1
+        assert BatchData(self.batches, b"here") in events
         validators = sum(self.nodes.values())
         now = self.chain.time
         batch = Pending(self.batches, poster, bond, new, root, now, validators)
@@ -143,7 +144,9 @@ class Money(Payments):
             self.refuse(call, who, "AlreadyObjected")
         else:
             events = self.send(call, who)
-            self.objected[batch.number, who] = self.nodes[who]
+            self.objected[batch.number, who] = weight = self.nodes[who]
+            told = Objected("AttributionOracle", batch.number, who, weight, batch.validators)
+            assert told in events
             weight = sum(w for (n, _), w in self.objected.items() if n == batch.number)
             if 2 * weight > batch.validators:
                 self.dies(place, events)
