@@ -14,8 +14,10 @@ from protocol.messages import PaidAnswer
 from protocol.signature import address_of
 from roles.prover import Prover, bond_of
 from roles.validator import Validator
+from rollup.ports import FailOver
 from tests.sim import story as tale
 from tests.sim.chain import SimChain
+from tests.sim.da_server import Server
 from tests.sim.test_provers import PRICE, check_money, faults, run, seeds
 from tests.sim.world import Faults, Node, World
 
@@ -168,6 +170,50 @@ def test_an_objected_bond_comes_back_late() -> None:
     first = world.chain.truth.batches[1]
     assert first.status is Status.VOID
     assert ("AttributionOracle", 1) not in world.chain.truth.held, "it was released"
+
+
+# ---------------------------------------------------------------- data availability
+
+
+def test_what_no_peer_gives_is_read_from_data_availability() -> None:
+    """The validators judge it, the honest prover stands on it, everybody passes it on."""
+    world = world_of(3, Faults(), validators=2)
+    world.availability = server = Server()
+    world.nodes.insert(0, Reticent(world, LIAR, lambda: [Prover(answers_max=1)]))
+    world.node(HONEST, lambda: [Prover(interval=20)])
+    tale.hold_corpus(world)
+    run(world, 500)
+    batches = list(world.chain.truth.batches.values())
+    assert batches[0].poster == address_of(LIAR)
+    assert batches[0].commitment in server.held
+    assert not world.chain.slashes
+    assert not world.chain.voids
+    assert not world.chain.demands.asked
+    check_money(world, ANSWERS)
+
+
+def test_a_server_that_takes_nothing_keeps_nobody_from_posting() -> None:
+    world = world_of(3, Faults())
+    world.availability = server = Server()
+    server.refuse = FailOver("use L1")
+    prover = Prover()
+    world.node(HONEST, lambda: [prover])
+    tale.hold_corpus(world)
+    run(world, 300)
+    assert prover.trouble["availability"] == "use L1; the batch is posted without"
+    assert {batch.commitment for batch in world.chain.truth.batches.values()} == {b""}
+    check_money(world, ANSWERS)
+
+
+def test_false_bytes_there_are_as_good_as_none() -> None:
+    world = world_of(3, Faults())
+    world.availability = server = Server()
+    server.bend = lambda commitment, data: data[:-1] + bytes([data[-1] ^ 1])
+    world.nodes.insert(0, Reticent(world, LIAR, once))
+    tale.hold_corpus(world)
+    run(world, 300)
+    assert world.chain.truth.batches[1].status is Status.VOID
+    assert server.asked < 20
 
 
 # ---------------------------------------------------------------- deep queues

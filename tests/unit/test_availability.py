@@ -28,37 +28,11 @@ from roles.batches import AGAIN_SECONDS, LIED_SECONDS, fetch_body
 from roles.ports import Ports
 from rollup.da.rest import keccak_commitment
 from rollup.ports import FailOver
+from tests.sim.da_server import Server
 from tests.sim.world import MemoryStore, Signer, inline
 
 ME = bytes(20)
 BODY_BYTES = bytes(range(256)) * 10_000  # three chunks, the last not whole
-
-
-class Server:
-    """An honest one by keccak; `bend` changes what it gives."""
-
-    def __init__(self) -> None:
-        self.held: dict[bytes, bytes] = {}
-        self.asked = 0
-        self.bend: Callable[[bytes, bytes], bytes] = lambda commitment, data: data
-        self.commit: Callable[[bytes], bytes] = keccak_commitment
-        self.slow = 0.0
-        self.refuse: Exception | None = None
-
-    async def put(self, data: bytes) -> bytes:
-        await trio.sleep(self.slow)
-        if self.refuse:
-            raise self.refuse
-        assert len(data) <= CHUNK_BYTES
-        self.held[self.commit(data)] = data
-        return self.commit(data)
-
-    async def get(self, commitment: bytes) -> bytes:
-        await trio.sleep(self.slow)
-        self.asked += 1
-        if commitment not in self.held:
-            raise Temporary("the DA server does not have these data")
-        return self.bend(commitment, self.held[commitment])
 
 
 def commitment_of(data: bytes) -> Commitment:
@@ -152,7 +126,7 @@ async def test_another_body_of_the_same_size_is_malformed() -> None:
         await get_body(server, commitment, wanted, inline)
 
 
-def test_a_server_that_never_answers_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_is_left() -> None:
     async def main() -> None:
         server = Server()
         commitment = await put_body(server, b"body")
