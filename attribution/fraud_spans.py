@@ -39,9 +39,17 @@ def span_frauds(case: Case, honest: Sequence[Sequence[Span]]) -> Iterator[Refuta
             one, other = case.body.claims[number : number + 2]
             if one.start >= other.start or one.end >= other.end:
                 yield Order(case.batch, case.claim(number), case.claim(number + 1))
+        true = {(span.start, span.length, span.echo, span.who) for span in honest[answer]}
         for number in numbers:
-            yield from _claim_frauds(case, number, answer)
+            if _told(case.body.claims[number]) not in true:
+                yield from _claim_frauds(case, number, answer)
         yield from _omissions(case, answer, honest[answer])
+
+
+def _told(claim: Claim) -> tuple[int, int, int, tuple[Place, ...]]:
+    """What a claim says of its span."""
+    who = tuple(Place(h.shard, h.position, h.document, h.contributor) for h in claim.who)
+    return claim.start, claim.length, claim.echo, who
 
 
 def _numbers(case: Case, answer: int) -> range:

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from eth_abi.exceptions import EncodingError
 
 from protocol.errors import Malformed
 from protocol.refute import Refutation, convicts
@@ -58,7 +59,7 @@ def agree(court: Courthouse, seed: int, count: int) -> tuple[Figures, Verdicts]:
 def encodable(court: Courthouse, refutation: Refutation) -> bool:
     try:
         court.chain.bindings.encode(refutation)
-    except (Malformed, OverflowError):
+    except (Malformed, OverflowError, EncodingError):
         return False
     return True
 
