@@ -50,12 +50,14 @@ def plain_duplicates(features: FeatureSet) -> NDArray[np.int32]:
     return np.array(found, np.int32)
 
 
-def judged(rows: list[FeatureRow]) -> tuple[FeatureRefutation | None, Callable[[Any], bool]]:
+def judged(
+    rows: list[FeatureRow], world: World = BEFORE
+) -> tuple[FeatureRefutation | None, Callable[[Any], bool]]:
     """What is found, and the judge's verdict on any refutation."""
     features = FeatureSet(b"".join(row.encode() for row in rows))
     subject = FeaturesOf(features.commitment, len(rows))
-    fraud = find_features_fraud(1, features, CORPUS, plain_duplicates(features))
-    return fraud, lambda one: convicts_features(one, subject, Judge())
+    fraud = find_features_fraud(1, features, world.texts, plain_duplicates(features))
+    return fraud, lambda one: convicts_features(one, subject, Judge(world))
 
 
 def changed(draw: st.DrawFn, rows: list[FeatureRow]) -> list[FeatureRow]:
