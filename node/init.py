@@ -32,6 +32,10 @@ HOST = """
 [host]
 # base_model = "/srv/models/base"        # to do: the folder of a Hugging Face causal model
 """
+INFLUENCE = """
+[influence]
+# base_models = ["/srv/models/base"]     # to do: the base models of the adapters it is about
+"""
 ROLLUP = """
 # This node derives the L2 from L1 by itself: its own engine answers at chain.rpc_url.
 [rollup]
@@ -91,6 +95,8 @@ def template(roles: tuple[str, ...]) -> str:
     parts = [TEMPLATE]
     if "host" in roles:
         parts.append(HOST)
+    if {"prover", "validator"} & set(roles):
+        parts.append(INFLUENCE)
     parts += [ROLLUP, SEQUENCER] if "sequencer" in roles else [DERIVES]
     return "".join(parts)
 

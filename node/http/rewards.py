@@ -46,7 +46,7 @@ def routes(ports: Ports, shelf: Shelf | None = None) -> list[BaseRoute]:
 
 async def _paying(ports: Ports, shelf: Shelf, contributor: int) -> list[BatchRecord]:
     """The newest final batches that paid a contributor, oldest first, a few of them."""
-    await shelf.catch_up(ports)
+    await shelf.freshen(ports)
     found, payments = list[BatchRecord](), 0
     for one in shelf.earned(ports, contributor):
         if one.batch.status is Status.FINAL:

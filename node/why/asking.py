@@ -49,7 +49,7 @@ class Asking:
         Raises `Malformed`, `NotFound`, `Ambiguous`, and `Temporary` where nothing but the
         batch's body could tell.
         """
-        await self.held.shelf.catch_up(ports)
+        await self.held.shelf.freshen(ports)
         digest = self._digest(ports, name)
         places = self.held.shelf.places(ports, digest)
         answer = self.held.answers.by_digest.get(digest)
@@ -91,10 +91,10 @@ class Asking:
 
     async def _attributed(self, ports: Ports, digest: bytes, place: Place) -> Explanation:
         batch = place.batch
-        key = (batch.header.data_root, place.number)
+        ledger, version = ports.chain.ledger, batch.version
+        key = (batch.header.data_root, place.number, len(ledger.takedowns))
         if (kept := self._reuse(key)) is not None:
             return kept
-        ledger, version = ports.chain.ledger, batch.version
         body = await self.held.shelf.body(ports, batch)
         rules = ledger.parameters[version]
         adapter = body.answers[place.number].receipt.adapter
@@ -106,7 +106,7 @@ class Asking:
         """By today's rules, as if it were attributed now; without influences."""
         ledger = ports.chain.ledger
         version, rules = ledger.current_version, ledger.current
-        key = (digest, version)
+        key = (digest, version, len(ledger.takedowns))
         if (kept := self._reuse(key)) is not None:
             return kept
         known = await self.held.known(ports, answer.receipt.adapter, ledger.time, rules)

@@ -1,5 +1,6 @@
 """Explains one answer of a batch from what the batch, the corpus and the features say."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ class Known:
     adapter_name: str | None = None
     corpus: HeldCorpus | None = None
     features: Features | None = None
+    hidden: Mapping[int, frozenset[int]] = field(default_factory=dict)  # taken down by now
     missing: tuple[str, ...] = field(default=())
     attributed: bool = True  # else `body` is this node's own reading of an answer in no batch yet
 
@@ -39,7 +41,7 @@ def explain(
     answer, text, query = body.answers[number], body.texts[number], body.queries[number]
     claims = _rows(body.claims, answer.first_claim, answer.claim_count, CLAIMS_MAX)
     listed = _rows(body.influences, answer.first_influence, answer.influence_count, INFLUENCES_CAP)
-    library, missing = Library.of(known.corpus), list(known.missing)
+    library, missing = Library.of(known.corpus, known.hidden), list(known.missing)
     spans = spans_why(claims, answer.first_claim, library, parameters)
     examples = examples_why(listed, query, library, known.features)
     nothing_left = answer.covered >= answer.receipt.output_size

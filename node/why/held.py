@@ -45,13 +45,19 @@ class Held:
         if features is not None:
             down = frozenset[int]() if corpus is None else down_examples(corpus, features)
             held = HeldFeatures(features, rules, down)
-        return Known(row.host_bps, row.name, corpus, held, (*missing, *more))
+        hidden = self._hidden(ports, row)
+        return Known(row.host_bps, row.name, corpus, held, hidden, (*missing, *more))
 
     async def library(self, ports: Ports, adapter: bytes, as_of: int) -> Library:
         row = ports.chain.ledger.adapters.get(adapter)
         if row is None:
             return Library()
-        return Library.of((await self._corpus(ports, row, as_of))[0])
+        corpus, _ = await self._corpus(ports, row, as_of)
+        return Library.of(corpus, self._hidden(ports, row))
+
+    def _hidden(self, ports: Ports, row: AdapterRecord) -> Mapping[int, frozenset[int]]:
+        ledger = ports.chain.ledger
+        return ledger.down(row.datanet, ledger.time)
 
     async def _corpus(
         self, ports: Ports, row: AdapterRecord, as_of: int

@@ -1,7 +1,7 @@
 """Titles and first lines of the documents that an answer was made from, as far as they are held."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from protocol.datanet import Document
 
 TITLE_BYTES_MAX = 96
 EXCERPT_BYTES_MAX, EXCERPT_LINES = 600, 6
+TAKEN_DOWN = "(taken down)"
 
 
 class HeldShard(Protocol):
@@ -27,13 +28,19 @@ class HeldCorpus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The corpus of an adapter; without one, nothing is known."""
+    """The corpus of an adapter; without one, nothing is known.
+
+    Of documents that were taken down by now nothing is shown, even of answers from before.
+    """
 
     shards: Sequence[HeldShard] = ()
+    hidden: Mapping[int, frozenset[int]] = field(default_factory=dict)  # documents, by shard
 
     @classmethod
-    def of(cls, corpus: HeldCorpus | None) -> "Library":
-        return cls() if corpus is None else cls(corpus.shards)
+    def of(
+        cls, corpus: HeldCorpus | None, hidden: Mapping[int, frozenset[int]] | None = None
+    ) -> "Library":
+        return cls() if corpus is None else cls(corpus.shards, hidden or {})
 
     def title(self, shard: int, document: int) -> str | None:
         """The document's first line."""
@@ -67,6 +74,8 @@ class Library:
         held = self.shards[shard]
         if not 0 <= document < len(held.documents):
             return None
+        if document in self.hidden.get(shard, ()):
+            return TAKEN_DOWN
         row = held.documents[document]
         # A few bytes over the limit, so that `opening` sees whether there are more.
         return opening(

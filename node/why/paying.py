@@ -51,7 +51,7 @@ class Paying:
         """One page as docs/why.md has it.  Raises `Refused`, `Temporary`."""
         if contributor >> ID_BITS:
             raise Refused(f"no contributor has number {contributor}")
-        await self.held.shelf.catch_up(ports)
+        await self.held.shelf.freshen(ports)
         earned, ledger = self.held.shelf.earned(ports, contributor), ports.chain.ledger
         rows, following = await self._page(ports, contributor, earned, after, limit)
         payout = ledger.payouts.get(contributor)

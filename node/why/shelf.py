@@ -29,6 +29,7 @@ BATCHES_AT_ONCE: Final = 8  # that one look at the chain indexes
 ROWS_AT_ONCE: Final = 2_000  # written before others get their turn
 RETRY_SECONDS: Final = 60.0  # until a body that nobody gave is asked for again
 SCANNED_MAX: Final = 4_096  # rows that a short digest may make us read
+PATIENCE_SECONDS: Final = 5.0  # for which a question waits for bodies that are still to come
 MISSING_SHOWN: Final = 8  # batches that are named as missing
 PREFERRED: Final = (Status.FINAL, Status.PENDING, Status.SLASHED, Status.VOID)
 _EARNED = struct.Struct(">IQQ")
@@ -55,7 +56,7 @@ class Earned:
 
 @dataclass
 class Shelf:
-    """The bodies of one node.  `catch_up` is called at every head, or before a question."""
+    """The bodies of one node, and what they say of whom."""
 
     bodies: BatchBodies = field(default_factory=BatchBodies)  # a role's own, where there is one
     _again: dict[int, float] = field(default_factory=dict)  # when to try, by batch
@@ -64,12 +65,18 @@ class Shelf:
     _todo: set[int] = field(default_factory=set)  # batches that are not indexed
     _ledger: Ledger | None = None
     _seen: int = 0
-    _turn: trio.Lock = field(default_factory=trio.Lock)
+    _turn: trio.Lock = field(default_factory=trio.Lock)  # of indexing
+    _reading: trio.Lock = field(default_factory=trio.Lock)
 
     async def run(self, ports: Ports) -> None:
         async with ports.chain.heads() as heads:
             async for _ in heads:
                 await self.catch_up(ports)
+
+    async def freshen(self, ports: Ports) -> None:
+        """Before a question: what nobody gives must not keep it waiting."""
+        with trio.move_on_after(PATIENCE_SECONDS):
+            await self.catch_up(ports)
 
     async def catch_up(self, ports: Ports) -> None:
         """Index batches that are not indexed yet, a few at a time, the newest first."""
@@ -118,7 +125,7 @@ class Shelf:
 
     async def body(self, ports: Ports, batch: BatchRecord) -> Body:
         """The decoded body of a batch; `Temporary` if it cannot be had."""
-        async with self._turn:  # a burst of questions decodes it once
+        async with self._reading:  # a burst of questions decodes it once
             return await self.bodies.of(ports, batch)
 
     # ------------------------------------------------------------ questions

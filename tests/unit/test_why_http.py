@@ -298,6 +298,22 @@ async def test_what_is_missing_is_said_and_the_rest_is_told(desk: Desk) -> None:
     assert rich["split"] == poor["split"]
 
 
+async def test_of_a_document_that_was_taken_down_nothing_is_shown(desk: Desk) -> None:
+    answer = desk.answer(JUGS, 0)
+    desk.post(answer)
+    before = await desk.why(answer)
+    desk.ledger.apply(e.DocumentTakenDown(1, 0, 0, 1_001))
+    desk.ledger.begin(2, 1_002)
+    after = await desk.why(answer)
+
+    first = before["spans"][0]["sources"][0]
+    assert (first["contributor"], first["document"]) == (1, 0)
+    assert "brown fox" in first["title"]
+    assert after["spans"][0]["sources"][0]["title"] == "(taken down)"
+    assert after["influences"][0]["text"] == "(taken down)"
+    assert after["split"] == before["split"], "what was earned before stays earned"
+
+
 async def test_a_body_is_decoded_once_for_many_questions(desk: Desk) -> None:
     answers = [desk.answer(JUGS + bytes([48 + n]), n) for n in range(6)]
     desk.post(*answers)
@@ -465,7 +481,7 @@ async def test_what_takes_too_long_is_told_to_be_asked_again(
     async def never(ports: Any) -> None:
         await trio.sleep_forever()
 
-    desk.shelf.catch_up = never  # type: ignore[method-assign]
+    desk.shelf.freshen = never  # type: ignore[method-assign]
     status, kind, message = await desk.refused("/v1/receipts/abcdef/why")
     assert (status, kind) == (503, "temporary")
     assert "ask again" in message
