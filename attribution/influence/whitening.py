@@ -31,7 +31,7 @@ from attribution.influence.gradients import Factor
 
 DAMPING = 0.1
 KEPT_MAX = 1024  # directions of one matrix
-BASIS_BYTES_AIM = 256 << 20  # a basis keeps fewer directions where it would be larger
+BASIS_BYTES_AIM = 320 << 20  # a basis keeps fewer directions where it would be larger
 KEPT_MIN = 8
 OVERSAMPLED = 8  # more directions are sought than kept
 
