@@ -235,7 +235,8 @@ async def test_who_never_earned_has_nothing_and_who_cannot_be_is_not_found(desk:
 
 
 async def test_earnings_wait_for_bodies_that_nobody_gives(desk: Desk) -> None:
-    header = Header(*(bytes([n]) * 32 for n in range(6)), 10, 1, 1, 1, 1, 1)
+    root = bytes(32)
+    header = Header(root, root, root, root, root, root, 10, 1, 1, 1, 1, 1)
     desk.office.ledger.apply(events.BatchPosted(1, bytes(20), header, 0, 1))
     desk.office.ledger.apply(events.BatchFinalized(1, header.totals_root, 1))
     told = await desk.refusal("GET", "/v1/rewards/1")
