@@ -8,13 +8,16 @@ import trio
 
 from datanet.build import build_shard
 from datanet.screen import Accepted, Known, Offer, Rejected, Rule, screen
-from protocol.calls import CreateDatanet, FinalizeShard, PublishShard
+from protocol.calls import CreateDatanet, FinalizeShard, PublishShard, TakeDown
 from protocol.datanet import Shard, decode_table, domain
 from protocol.errors import Malformed, Refused, Temporary
 from protocol.ledger import Ledger, ShardRecord, Status
+from protocol.merkle import DOCUMENT
 from protocol.messages import Message
+from protocol.openings import DocumentOpening
 from protocol.signature import Domain
 from roles.demands import answer_shard_demands
+from roles.disclosures import leaf_of
 from roles.intents import pursue
 from roles.ports import Ports
 
@@ -72,6 +75,20 @@ class Curator:
         require_live(ports)
         fee = ports.chain.ledger.current.datanet_fee
         await pursue(ports, f"create-datanet/{name}", CreateDatanet(name, fee))
+
+    async def take_down(self, ports: Ports, datanet: int, shard: int, document: int) -> None:
+        """Nobody is paid for that document of a final shard any more, from the next block on.
+
+        `Refused` where there is none; `Temporary` while the shard's table cannot be had.
+        """
+        self._require_ours(ports, datanet)
+        rows = ports.chain.ledger.final_shards(datanet)
+        if not 0 <= shard < len(rows) or not 0 <= document < rows[shard].document_count:
+            raise Refused(f"datanet {datanet} has no document {document} in a final shard {shard}")
+        table = await ports.bodies.fetch(rows[shard].table)
+        opening = DocumentOpening(document, *leaf_of(DOCUMENT, table, document))
+        call = TakeDown(datanet, shard, opening)
+        await pursue(ports, f"take-down/{datanet}/{shard}/{document}", call, RETRY_SECONDS)
 
     async def accept(self, ports: Ports, offer: Offer) -> Accepted:
         """Keep the contribution durably, or raise `Rejected` with the rule and its evidence."""

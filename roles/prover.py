@@ -31,6 +31,7 @@ BATCH_ANSWERS_MAX = ANSWERS_MAX
 BATCH_BYTES_MAX = 256 << 20  # of prompts, outputs and features
 PENDING_MAX, PENDING_PLAIN = 16, 8  # batches that may pend; at the plain least bond
 FINALIZE_GRACE = 60  # seconds that a batch's own poster has before others finalize it
+UNSEEN_SECONDS = 600  # until a batch that was posted is not waited for: a reorg may have taken it
 RETRY_SECONDS = 20  # a refused finalization (an open demand) is tried again so often
 POSTING = b"prover/posting"
 
@@ -140,14 +141,23 @@ class Prover:
 
     async def _try_to_post(self, ports: Ports) -> bool:
         """Whether there is nothing more to do for now."""
-        posting = ports.store.get(POSTING)
-        if posting is not None and ports.chain.pending(posting.decode()):
+        if self._posting(ports):
             return False  # a second batch beside it would attribute the same answers
         try:
             return await self._post(ports)
         except (Temporary, Malformed) as error:
             self.trouble["posting"] = str(error)
             return False
+
+    def _posting(self, ports: Ports) -> bool:
+        """Whether our last batch is on its way, or on chain and not in the ledger yet."""
+        key = (ports.store.get(POSTING) or b"").decode()
+        if not key:
+            return False
+        ledger, outcome = ports.chain.ledger, ports.chain.outcome(key)
+        number, as_of = int(key.split("/")[1]), int(key.rpartition("/")[2])
+        unseen = number > len(ledger.batches) and ledger.time < as_of + UNSEEN_SECONDS
+        return ports.chain.pending(key) or (unseen and outcome is not None and outcome.succeeded)
 
     async def _post(self, ports: Ports) -> bool:
         ledger = ports.chain.ledger

@@ -108,6 +108,7 @@ class Validator:
             if ledger.time < self._missing.get(root, 0):
                 raise Temporary("its body is missing, and soon asked for again")
             read = await self._read(ports, batch)
+            self._require_parents(ports, batch)
             found = None if judged else await self._find(ports, batch, read)
             if found is None:
                 await self._audit_queries(ports, batch, read, every=doubted)
@@ -115,6 +116,13 @@ class Validator:
         self._found[root] = found
         await pursue(ports, _stem(batch, found), found, REFUTE_SECONDS)
         await self._say(ports, batch, Finding.INVALID)
+
+    def _require_parents(self, ports: Ports, batch: BatchRecord) -> None:
+        """Nothing is judged on top of a body that is missing."""
+        for other in ports.chain.ledger.pending_batches():
+            missing = self._missing.get(other.header.data_root, 0) > ports.chain.ledger.time
+            if missing and other.batch < batch.batch:
+                raise Temporary(f"it stands on batch {other.batch}, whose body is missing")
 
     async def _read(self, ports: Ports, batch: BatchRecord) -> Read:
         try:

@@ -57,7 +57,7 @@ def check_money(world: World, answers: int) -> None:
     assert world.chain.truth.allocated == sum(paid.values()) == world.chain.root.sum
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seeds, faults, st.integers(1, 3), st.integers(0, 2))
 def test_a_network_of_honest_nodes_pays_everybody(
     seed: int, bad: Faults, provers: int, validators: int
@@ -70,7 +70,7 @@ def test_a_network_of_honest_nodes_pays_everybody(
     check_money(world, 3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seeds, faults, st.integers(1, 2), st.integers(1, 2))
 def test_liars_are_slashed_and_nobody_else(
     seed: int, bad: Faults, liars: int, validators: int

@@ -185,7 +185,7 @@ def finals(world: World) -> set[bytes]:
     return {batch.poster for batch in final_batches(world.chain.truth)}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seeds, faults, st.integers(1, 3))
 def test_a_prover_that_withholds_is_slashed_every_time(
     seed: int, bad: Faults, validators: int
@@ -237,7 +237,7 @@ def test_roots_that_the_body_does_not_give_are_slashed(name: str) -> None:
     assert finals(world)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seeds, faults)
 def test_an_honest_prover_answers_whoever_asks_for_whatever(seed: int, bad: Faults) -> None:
     """And is paid for it by the griefer, all of whose demands it outlives."""
@@ -250,7 +250,7 @@ def test_an_honest_prover_answers_whoever_asks_for_whatever(seed: int, bad: Faul
     assert finals(world) == {honest}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seeds, faults)
 def test_helpers_keep_an_honest_prover_whose_node_is_silent(seed: int, bad: Faults) -> None:
     """Who holds a body can answer for its poster, and earns what the griefer put behind it."""
@@ -265,7 +265,7 @@ def test_helpers_keep_an_honest_prover_whose_node_is_silent(seed: int, bad: Faul
     assert finals(world) == {address_of(HONEST)}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seeds, faults)
 def test_nobody_asks_an_honest_prover_for_what_he_publishes(seed: int, bad: Faults) -> None:
     world = run(people(seed, bad, validators=2), 400)
