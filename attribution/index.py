@@ -11,7 +11,7 @@ from attribution.suffixes import CHUNK, Admits, Positions, suffix_order, word_st
 
 Array = npt.NDArray[Any]
 KEYS = (
-    (1 << 26, 3),
+    (1 << 25, 3),
     (1 << 20, 2),
     (0, 1),
 )  # from so many starts on, the bytes by which suffixes are bucketed

@@ -71,6 +71,7 @@ def _longest(
     low, high = np.empty(count, np.int64), np.empty(count, np.int64)
     left, right = np.zeros(count, np.int64), np.zeros(count, np.int64)
     active, at = np.empty(count, np.int64), np.empty(count, np.int64)
+    skips, heads = np.empty(count, np.int64), np.empty(count, np.int64)
     alive = 0
     for i in range(count):
         size = ends[i] - starts[i]
@@ -87,11 +88,19 @@ def _longest(
     while alive:  # all searches go down one level together: their cache misses overlap
         for j in range(alive):
             at[j] = order[(low[active[j]] + high[active[j]]) >> 1]
+        for j in range(alive):
+            skips[j] = min(left[active[j]], right[active[j]])
+            where = at[j] + skips[j]
+            heads[j] = text[where] if where < len(text) else -1
         kept = 0
         for j in range(alive):
             i = active[j]
-            size = ends[i] - starts[i]
-            sign, same = differ(text, at[j], needle, starts[i], min(left[i], right[i]), size)
+            size, same = ends[i] - starts[i], skips[j]
+            head = np.int64(needle[starts[i] + same])
+            if heads[j] == head:
+                sign, same = differ(text, at[j], needle, starts[i], same + 1, size)
+            else:
+                sign = -1 if heads[j] < head else 1
             best[i] = max(best[i], same)
             middle = (low[i] + high[i]) >> 1
             if sign == 0:

@@ -1,15 +1,17 @@
 """The search in a suffix order for many needles at once, one level of all of them at a time."""
 
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-HEAD, TAIL = 32, 256  # bytes compared at first, and in each further step
 WORD = 8  # bytes compared at once while searching
+NEAR, FAR = 3, 32  # and words, once the first is equal
 NOWHERE = np.iinfo(np.int32).max
 ROWS = 1 << 12  # blocks summed up at once
+_FIRST = np.array([1 << 8 * (WORD - 1 - n) for n in range(WORD)], np.uint64)
 _KEPT = np.array([((1 << 8 * n) - 1) << 8 * (WORD - n) for n in range(WORD + 1)], np.uint64)
 
 
@@ -34,10 +36,10 @@ def longest(
         return
     starts, ends = starts[wanted], ends[wanted]
     low, high = _buckets(first, key_bytes, needle, starts, ends - starts)
-    rank = _lower(text, order, needle, starts, ends, low, high)
+    compare = _Words(text, needle, False)
+    rank = _lower(compare, order, starts, ends, low, high)
     for side in (np.maximum(rank - 1, 0), np.minimum(rank, len(order) - 1)):
-        _, same = _differ(text, order[side], needle, starts, ends - starts)
-        best[wanted] = np.maximum(best[wanted], same)
+        best[wanted] = np.maximum(best[wanted], compare.common(order[side], starts, ends))
 
 
 def bounds(
@@ -53,13 +55,14 @@ def bounds(
 ) -> None:
     """The ranks [lows[i], highs[i]) of the suffixes that begin with needle[starts[i]:ends[i]]."""
     low, top = _buckets(first, key_bytes, needle, starts, ends - starts)
-    lows[:] = _lower(text, order, needle, starts, ends, low, top)
+    compare = _Words(text, needle, True)
+    lows[:] = _lower(compare, order, starts, ends, low, top)
     low, high = lows.copy(), top
     rows = np.flatnonzero(low < high)
     while len(rows):  # most needles stand in one place: one or two rounds
         middle = (low[rows] + high[rows]) >> 1
-        sign, _ = _differ(text, order[middle], needle, starts[rows], (ends - starts)[rows])
-        before = sign == 0
+        same = compare.common(order[middle], starts[rows], ends[rows])
+        before = same == (ends - starts)[rows]
         low[rows[before]], high[rows[~before]] = middle[before] + 1, middle[~before]
         rows = rows[low[rows] < high[rows]]
     highs[:] = low
@@ -110,87 +113,104 @@ def _buckets(
 
 
 def _lower(
-    text: Array, order: Array, needle: Array, starts: Array, ends: Array, low: Array, high: Array
+    compare: "_Words", order: Array, starts: Array, ends: Array, low: Array, high: Array
 ) -> Array:
     """The first rank of [low, high) whose suffix is not below the needle; `high` if there is none.
 
-    What both ends of a search share with its needle, in whole words, is not compared again.
+    What both ends of a search share with its needle, in whole words, is not compared again. Where
+    it is not exact, a needle goes on to the end of its last word with what stands behind it: that
+    moves the rank among the suffixes that begin with the needle, or to their border.
     """
-    compare = _Words(text, needle)
-    low, high = low.copy(), high.copy()
     left, right = np.zeros_like(low), np.zeros_like(low)
-    rows = np.flatnonzero(low < high)
-    while len(rows):
-        middle = (low[rows] + high[rows]) >> 1
-        same = np.minimum(left[rows], right[rows])
-        below = compare.below(order[middle].astype(np.int64), starts[rows], ends[rows], same)
-        above = ~below
-        one, other = rows[below], rows[above]
-        low[one], left[one] = middle[below] + 1, same[below]
-        high[other], right[other] = middle[above], same[above]
-        rows = rows[low[rows] < high[rows]]
+    for _ in range(int((high - low).max(initial=0)).bit_length()):
+        middle = (low + high) >> 1
+        same = np.minimum(left, right)
+        below = compare.below(order.take(middle, mode="clip"), starts, ends, same)
+        below &= low < high
+        low, high = np.where(below, middle + 1, low), np.where(below, high, middle)
+        left, right = np.where(below, same, left), np.where(below, right, same)
     return low
 
 
 class _Words:
     """Compares eight bytes at once: words that begin at any byte, most significant byte first."""
 
-    def __init__(self, text: Array, needle: Array) -> None:
-        self._text, self._needle = text, needle
+    def __init__(self, text: Array, needle: Array, exact: bool) -> None:
+        self._text, self._needle, self._exact = text, needle, exact
         room = np.zeros(WORD, np.uint8)
         self._here = _words(text if len(text) >= WORD else np.concatenate([text, room]))
-        self._there = _words(np.concatenate([needle, room]))
+        self._there = _words(np.concatenate([needle, room])).astype(np.uint64)
 
     def below(self, at: Array, starts: Array, ends: Array, same: Array) -> Array:
         """Whether text[at:] sorts below each needle[start:end], of which `same` bytes are equal.
 
         Raises `same` by the whole words that are equal, too.
         """
-        found = np.zeros(len(at), bool)
-        rows = np.arange(len(at))
-        while len(rows):
-            here, there = at[rows] + same[rows], starts[rows] + same[rows]
-            left = ends[rows] - there
-            kept = _KEPT[np.minimum(left, WORD)]
-            one = self._here[np.minimum(here, len(self._here) - 1)].astype(np.uint64) & kept
-            other = self._there[there].astype(np.uint64) & kept
-            found[rows] = one < other
-            inside = here + WORD <= len(self._text)
-            if not inside.all():  # the word above was another: compare what there is
-                for row in np.flatnonzero(~inside).tolist():
-                    rest = self._needle[there[row] : ends[rows[row]]].tobytes()
-                    end = self._text[here[row] :].tobytes()
-                    found[rows[row]] = end[: len(rest)] < rest
-            rows = rows[(one == other) & inside & (left > WORD)]
-            same[rows] += WORD
+        here, there = at + same, starts + same
+        one, other = self._pair(here, there, ends - there)
+        found, limit = one < other, len(self._text) - WORD
+        on = (one == other) & (ends - there > WORD)
+        if here.max() > limit:  # words that run past the text were others
+            on |= here > limit
+        rows = np.flatnonzero(on)
+        for words in chain([NEAR], repeat(FAR)):
+            if not len(rows):
+                break
+            rows = self._ahead(words, rows, at, starts, ends, same, found)
         return found
+
+    def common(self, at: Array, starts: Array, ends: Array) -> Array:
+        """The bytes that text[at:] and each needle[start:end] have in common."""
+        same, limit = np.zeros(len(at), np.int64), len(self._text) - WORD
+        self.below(at, starts, ends, same)
+        one, other = self._pair(at + same, starts + same, ends - starts - same)
+        equal = ((one ^ other)[:, None] < _FIRST).sum(axis=1)
+        for row in np.flatnonzero(at + same > limit).tolist():
+            rest = self._text[at[row] + same[row] :].tobytes()
+            other_rest = self._needle[starts[row] + same[row] : ends[row]].tobytes()
+            pairs = enumerate(zip(rest, other_rest, strict=False))
+            most = min(len(rest), len(other_rest))
+            equal[row] = next((n for n, (a, b) in pairs if a != b), most)
+        found: Array = np.minimum(same + equal, ends - starts)
+        return found
+
+    def _ahead(
+        self,
+        words: int,
+        rows: Array,
+        at: Array,
+        starts: Array,
+        ends: Array,
+        same: Array,
+        found: Array,
+    ) -> Array:
+        """The same for some rows and many words; the rows that are still equal."""
+        here, there = at[rows] + same[rows], starts[rows] + same[rows]
+        left, limit = ends[rows] - there, len(self._text) - WORD
+        step = WORD * np.arange(max(1, min(words, -(-int(left.max()) // WORD))))
+        ahead, past = left[:, None] - step, here[:, None] + step > limit
+        one, other = self._pair(here[:, None] + step, there[:, None] + step, ahead)
+        stops = ((one != other) | past) & (ahead > 0)
+        where, each = stops.argmax(axis=1), np.arange(len(rows))
+        stopped = stops[each, where]
+        found[rows] = stopped & (one[each, where] < other[each, where])
+        same[rows] += np.where(stopped, step[where], WORD * len(step))
+        for row in np.flatnonzero(stopped & past[each, where]).tolist():
+            number = rows[row]  # the text ends in this word: compare what there is
+            rest = self._needle[starts[number] + same[number] : ends[number]].tobytes()
+            end = self._text[at[number] + same[number] :].tobytes()
+            found[number] = end[: len(rest)] < rest
+        on: Array = rows[~stopped & (left > WORD * len(step))]
+        return on
+
+    def _pair(self, here: Array, there: Array, left: Array) -> tuple[Array, Array]:
+        one = self._here[np.minimum(here, len(self._here) - 1)].astype(np.uint64)
+        other = self._there.take(there, mode="clip")
+        if self._exact:
+            kept = _KEPT.take(left, mode="clip")
+            one, other = one & kept, other & kept
+        return one, other
 
 
 def _words(data: Array) -> Array:
     return np.ndarray((len(data) - WORD + 1,), ">u8", data, strides=(1,))
-
-
-def _differ(
-    text: Array, at: Array, needle: Array, starts: Array, sizes: Array
-) -> tuple[Array, Array]:
-    """How text[at:] stands to each needle (-1, 0, 1), and the bytes they have in common."""
-    at, same = at.astype(np.int64), np.zeros(len(at), np.int64)
-    room = np.minimum(sizes, len(text) - at)  # neither runs past its end
-    sign = np.where(room < sizes, -1, 0)
-    rows, width = np.flatnonzero(room > 0), HEAD
-    while len(rows):
-        step = np.arange(min(width, int((room[rows] - same[rows]).max())))
-        offset = same[rows][:, None] + step
-        inside = offset < room[rows][:, None]
-        one = text[np.minimum(at[rows][:, None] + offset, len(text) - 1)]
-        other = needle[np.minimum(starts[rows][:, None] + offset, len(needle) - 1)]
-        unequal = (one != other) & inside
-        where = unequal.argmax(axis=1)
-        each = np.arange(len(rows))
-        differs = unequal[each, where]
-        same[rows] += np.where(differs, where, inside.sum(axis=1))
-        smaller = one[each, where] < other[each, where]
-        sign[rows[differs]] = np.where(smaller[differs], -1, 1)
-        rows, width = rows[~differs], TAIL
-        rows = rows[same[rows] < room[rows]]
-    return sign, same

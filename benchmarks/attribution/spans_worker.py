@@ -12,7 +12,7 @@ import numpy.typing as npt
 from attribution import index_files
 from attribution.index import Index, frozen
 from attribution.search import PLAIN, Search, compiled
-from attribution.suffixes import Admits, word_starts_at
+from attribution.suffixes import Admits, suffix_order, word_starts_at
 from benchmarks.attribution.infini import report
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,8 @@ def units(data: Array, unit: str) -> Array:
 
 
 def build(source: str, target: str, unit: str) -> None:
-    index = Index.build(units(np.fromfile(source, np.uint8), unit), admits(unit))
+    text = units(np.fromfile(source, np.uint8), unit)
+    index = Index.of(text, suffix_order(text, admits(unit)), PLAIN)
     index_files.write(Path(target), KEY, [index.order, index.first, index.text])
     report()
 
@@ -75,4 +76,5 @@ def _asked(index: Index, width: int, size: int) -> Callable[[Array], Array]:
 
 
 if __name__ == "__main__":
-    {"build": build, "query": query}[sys.argv[1]](*sys.argv[2:])
+    job: Any = {"build": build, "query": query}[sys.argv[1]]
+    job(*sys.argv[2:])
