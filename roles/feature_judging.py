@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from attribution.corpus import Corpus
 from attribution.fraud_features import find_features_fraud
 from attribution.influence.duplicates import duplicates_of
 from attribution.influence.store import FeatureSet
@@ -19,7 +20,9 @@ from roles.objections import is_late, object_to
 from roles.ports import Ports
 
 JUDGED, SAID = b"judged-features/", b"feature-verdict/"
-EXACT, SAMPLED, WHOLE = b"exact", b"valid", b"whole"  # how far a set was found to be right
+# How far a set was found to be right: in all that is exact; in a sample of the rest, in all of it;
+# and where the rest cannot be told.
+EXACT, SAMPLED, WHOLE, BLIND = b"exact", b"valid", b"whole", b"blind"
 REFUTE_SECONDS = 10  # until a refused refutation is tried again
 
 
@@ -27,38 +30,50 @@ REFUTE_SECONDS = 10  # until a refused refutation is tried again
 class FeatureJudge:
     corpora: Corpora
     feature_sets: FeatureSets = field(default_factory=FeatureSets)
+    _false: dict[bytes, str] = field(default_factory=dict)  # what an audit found, by set
 
     async def judge(self, ports: Ports, record: FeatureSetRecord) -> None:
-        """Refute what is exactly wrong, object to what is wrong by recomputation.
-
-        `Temporary` or `Malformed` while it cannot be told.
-        """
-        key, ledger = _key(record), ports.chain.ledger
-        judged = ports.store.get(key)
-        doubted = bool(ledger.objections.get((FEATURES, record.id)))
-        if judged in (EXACT, WHOLE) or (judged == SAMPLED and not doubted):
+        """Refute what is exactly wrong.  `Temporary` or `Malformed` while it cannot be told."""
+        if ports.store.get(_key(record)) is not None:
             return
-        features = await self._read(ports, record)
-        adapter = ledger.adapters[record.adapter]
+        ledger, features = ports.chain.ledger, await self._read(ports, record)
+        corpus = await self._corpus(ports, record)
+        bps = ledger.parameters[record.version].duplicate_bps
+        twins = await ports.compute(duplicates_of, features.phi, bps)
+        found = await ports.compute(find_features_fraud, record.id, features, corpus, twins)
+        if found is not None:
+            await self._refute(ports, record, found)
+            return
+        ports.store.write({_key(record): EXACT}, sync=True)
+
+    async def audit(self, ports: Ports, record: FeatureSetRecord) -> None:
+        """Object to what is wrong by recomputation; for sets that are right where it is exact."""
+        key = _key(record)
+        judged = ports.store.get(key)
+        doubted = bool(ports.chain.ledger.objections.get((FEATURES, record.id)))
+        if judged != EXACT and not (judged == SAMPLED and doubted):
+            return
+        if key not in self._false:
+            features = await self.feature_sets.of(ports, record)
+            corpus = await self._corpus(ports, record)
+            audit = await audit_rows(ports, record, features, corpus, every=doubted)
+            await self._say(ports, record, audit.finding)
+            if audit.finding is not Finding.INVALID:
+                valid = audit.finding is Finding.VALID
+                done = (WHOLE if doubted else SAMPLED) if valid else BLIND
+                ports.store.write({key: done}, sync=True)
+                return
+            self._false[key] = audit.reason
+        await object_to(ports, record)
+        raise Temporary(f"{self._false[key]}: objected to")
+
+    async def _corpus(self, ports: Ports, record: FeatureSetRecord) -> Corpus:
+        adapter = ports.chain.ledger.adapters[record.adapter]
         try:
-            corpus = await self.corpora.of_adapter(ports, adapter, record.posted_at)
+            return await self.corpora.of_adapter(ports, adapter, record.posted_at)
         except (Temporary, Malformed):
             await self._say(ports, record, Finding.CANNOT_TELL)
             raise
-        if judged is None:
-            bps = ledger.parameters[record.version].duplicate_bps
-            twins = await ports.compute(duplicates_of, features.phi, bps)
-            found = await ports.compute(find_features_fraud, record.id, features, corpus, twins)
-            if found is not None:
-                await self._refute(ports, record, found)
-                return
-        audit = await audit_rows(ports, record, features, corpus, every=doubted)
-        await self._say(ports, record, audit.finding)
-        if audit.finding is Finding.INVALID:
-            await object_to(ports, record)
-            raise Temporary(f"{audit.reason}: objected to")
-        done = {Finding.VALID: WHOLE if doubted else SAMPLED}.get(audit.finding, EXACT)
-        ports.store.write({key: done}, sync=True)
 
     async def _read(self, ports: Ports, record: FeatureSetRecord) -> FeatureSet:
         """Rows and basis, or else: ask the poster on chain, and in the end object."""

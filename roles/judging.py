@@ -11,7 +11,7 @@ from protocol.batch import Body, Trees
 from protocol.codec import require
 from protocol.errors import Malformed, Temporary
 from protocol.ledger import BatchRecord
-from protocol.refute import Refutation
+from protocol.refute import Refutation, Transition
 from roles.answers import receipt_domain
 from roles.batches import BatchBodies, fetch_body
 from roles.corpora import Corpora
@@ -67,6 +67,9 @@ class Judge:
             features,
             batch.header.as_of,
         )
+        if read.trees.entries.root.sum != batch.header.total:  # nothing can be opened under it
+            proof = case.old_total(0), case.subtotal(0), case.new_total(0)
+            return Transition(batch.batch, 0, *proof)
         if missing is not None:
             found = await ports.compute(find_plain_fraud, case, redeemed, before)
             if found is None:

@@ -29,9 +29,27 @@ from roles.objections import is_late, object_to
 from roles.ports import Ports
 
 JUDGED, AUDITED, SAID = b"judged/", b"audited/", b"verdict/"
-EXACT, SAMPLED, WHOLE = b"exact", b"valid", b"whole"  # how far a batch was found to be right
+# How far a batch was found to be right: in all that is exact; in a sample of the rest, in all of
+# it; and where the rest cannot be told.
+EXACT, SAMPLED, WHOLE, BLIND = b"exact", b"valid", b"whole", b"blind"
 REFUTE_SECONDS = 10  # until a refused refutation is tried again
 AGAIN_SECONDS = 6  # until a body that was missing is asked for again
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one look could not tell, and why."""
+
+    trouble: dict[str, str] = field(default_factory=dict)
+
+    async def of(self, name: str, look: Callable[..., Awaitable[None]], *about: object) -> None:
+        try:
+            await look(*about)
+        except (Temporary, Malformed) as error:
+            self.trouble[name] = str(error)
+
+
+Look = Callable[[Ports, Told], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +66,7 @@ class Validator:
     judge: Judge = field(init=False)
     features: FeatureJudge = field(init=False)
     _found: dict[bytes, Refutation] = field(default_factory=dict)  # by the batch's data root
-    _false: set[bytes] = field(default_factory=set)  # data roots of what an audit found wrong
+    _false: dict[bytes, str] = field(default_factory=dict)  # what an audit found, by data root
     _missing: dict[bytes, int] = field(default_factory=dict)  # when to look again, by data root
 
     def __post_init__(self) -> None:
@@ -57,36 +75,53 @@ class Validator:
         object.__setattr__(self, "features", FeatureJudge(self.corpora, self.feature_sets))
 
     async def run(self, ports: Ports) -> None:
+        """What can be proven never waits for what has to be computed by a model."""
         self.answers.load(ports)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.answers.collect, ports)
-            async with ports.chain.heads() as heads:
-                async for _ in heads:
-                    self.answers.admit(ports)
-                    await self._look(ports)
+            for look in (self._prove, self._prove_features, self._recompute):
+                nursery.start_soon(self._watch, ports, look)
 
-    async def _look(self, ports: Ports) -> None:
+    async def _watch(self, ports: Ports, look: Look) -> None:
+        """Look at each head, and tell what this look could not tell."""
+        said = set[str]()
+        async with ports.chain.heads() as heads:
+            async for _ in heads:
+                told = Told()
+                await look(ports, told)
+                for name in said - told.trouble.keys():
+                    self.trouble.pop(name, None)
+                self.trouble.update(told.trouble)
+                said = set(told.trouble)
+
+    async def _prove(self, ports: Ports, told: Told) -> None:
         """Each subject by itself: one that cannot be judged keeps nobody from the next."""
         ledger = ports.chain.ledger
-        self.trouble.clear()
+        self.answers.admit(ports)
         for batch in ledger.pending_batches():
-            await self._try(f"batch {batch.batch}", self._judge, ports, batch)
+            await told.of(f"batch {batch.batch}", self._judge, ports, batch)
             if self._refuted(ports, batch):
                 break  # those that stand on it end with it
         for shard in pending_shards(ledger):
-            await self._try(f"shard {shard.datanet}/{shard.index}", self._audit, ports, shard)
-        for row in list(ledger.feature_sets.values()):
-            if row.status is Status.PENDING:
-                await self._try(f"feature set {row.id}", self.features.judge, ports, row)
+            await told.of(f"shard {shard.datanet}/{shard.index}", self._audit, ports, shard)
         await self._convict_hosts(ports)
-        await self._try("demands", claim_unanswered, ports)
+        await told.of("demands", claim_unanswered, ports)
         await collect_credits(ports)
 
-    async def _try(self, name: str, look: Callable[..., Awaitable[None]], *about: object) -> None:
-        try:
-            await look(*about)
-        except (Temporary, Malformed) as error:
-            self.trouble[name] = str(error)
+    async def _prove_features(self, ports: Ports, told: Told) -> None:
+        for row in list(ports.chain.ledger.feature_sets.values()):
+            if row.status is Status.PENDING:
+                await told.of(f"feature set {row.id}", self.features.judge, ports, row)
+
+    async def _recompute(self, ports: Ports, told: Told) -> None:
+        """What is right as far as it is exact; with a base model this may take long."""
+        ledger = ports.chain.ledger
+        for batch in ledger.pending_batches():
+            name = f"features of batch {batch.batch}"
+            await told.of(name, self._audit_queries, ports, batch)
+        for row in list(ledger.feature_sets.values()):
+            if row.status is Status.PENDING:
+                await told.of(f"examples of feature set {row.id}", self.features.audit, ports, row)
 
     def _refuted(self, ports: Ports, batch: BatchRecord) -> bool:
         """Whether the proof against the batch is on its way."""
@@ -96,22 +131,20 @@ class Validator:
     async def _judge(self, ports: Ports, batch: BatchRecord) -> None:
         """Recompute a batch until the chain has decided about it; only what is valid is final."""
         ledger, root = ports.chain.ledger, batch.header.data_root
-        judged = ports.store.get(_key(batch))
-        doubted = bool(ledger.objections.get((BATCHES, batch.batch)))
-        if judged in (EXACT, WHOLE) or (judged == SAMPLED and not doubted):
+        if ports.store.get(_key(batch)) is not None:
             return
-        if root in self._false:
-            await object_to(ports, batch)
-            raise Temporary("features of answers are not what their texts give: objected to")
         found = self._found.get(root)
         if found is None or refused(ports, _stem(batch, found)):
             if ledger.time < self._missing.get(root, 0):
                 raise Temporary("its body is missing, and soon asked for again")
             read = await self._read(ports, batch)
             self._require_parents(ports, batch)
-            found = None if judged else await self._find(ports, batch, read)
+            found = await self._find(ports, batch, read)
             if found is None:
-                await self._audit_queries(ports, batch, read, every=doubted)
+                exact = any(read.body.queries)
+                if not exact:
+                    await self._say(ports, batch, Finding.VALID)
+                ports.store.write({_key(batch): EXACT if exact else WHOLE}, sync=True)
                 return
         self._found[root] = found
         await pursue(ports, _stem(batch, found), found, REFUTE_SECONDS)
@@ -150,18 +183,24 @@ class Validator:
             await object_to(ports, batch)
         self._missing[batch.header.data_root] = ledger.time + AGAIN_SECONDS
 
-    async def _audit_queries(
-        self, ports: Ports, batch: BatchRecord, read: Read, *, every: bool
-    ) -> None:
-        """All that is exact is right."""
-        audit = await audit_queries(ports, batch, read.body, every=every)
-        await self._say(ports, batch, audit.finding)
-        if audit.finding is Finding.INVALID:
-            self._false.add(batch.header.data_root)
-            await object_to(ports, batch)
-            raise Temporary(f"{audit.reason}: objected to")
-        done = {Finding.VALID: WHOLE if every else SAMPLED}.get(audit.finding, EXACT)
-        ports.store.write({_key(batch): done}, sync=True)
+    async def _audit_queries(self, ports: Ports, batch: BatchRecord) -> None:
+        """All that is exact is right: what remains is whether the features are the answers'."""
+        judged = ports.store.get(_key(batch))
+        doubted = bool(ports.chain.ledger.objections.get((BATCHES, batch.batch)))
+        if judged != EXACT and not (judged == SAMPLED and doubted):
+            return
+        if batch.header.data_root not in self._false:
+            read = await self.judge.read(ports, batch)
+            audit = await audit_queries(ports, batch, read.body, every=doubted)
+            await self._say(ports, batch, audit.finding)
+            if audit.finding is not Finding.INVALID:
+                valid = audit.finding is Finding.VALID
+                done = (WHOLE if doubted else SAMPLED) if valid else BLIND
+                ports.store.write({_key(batch): done}, sync=True)
+                return
+            self._false[batch.header.data_root] = audit.reason
+        await object_to(ports, batch)
+        raise Temporary(f"{self._false[batch.header.data_root]}: objected to")
 
     async def _say(self, ports: Ports, batch: BatchRecord, finding: Finding) -> None:
         """Gossip a verdict once."""
