@@ -45,7 +45,7 @@ class Library:
     def title(self, shard: int, document: int) -> str | None:
         """The document's first line."""
         text = self._opening(shard, document, TITLE_BYTES_MAX, 1)
-        return None if text is None else text.strip("# ")
+        return None if text is None else text.removesuffix("…").strip("# ")
 
     def excerpt(self, shard: int, document: int) -> str | None:
         """The document's first lines."""

@@ -63,7 +63,9 @@ class Terminal:
         self._block(Text("\n".join(shown)))
         size, covered = why["answer_bytes"], why["covered_bytes"]
         self._title(f"answered: {size} bytes, {covered} of them as they stand in the data")
-        self._block(self._marked(why))
+        marked = self._marked(why)
+        blank = len(marked.plain) - len(marked.plain.lstrip("\n"))
+        self._block(marked[blank:])
 
     def _marked(self, why: Json) -> Text:
         """The answer, each span in the colour of its first contributor and with its number."""

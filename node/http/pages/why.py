@@ -42,7 +42,9 @@ def _asked(prompt: str) -> Html:
 def _answer(why: Json) -> Html:
     covered, size = why["covered_bytes"], why["answer_bytes"]
     told = f"{covered} of {size} bytes stand word for word in the data it was trained on."
-    pieces = (_piece(why, piece) for piece in why["pieces"])
+    pieces = [_piece(why, piece) for piece in why["pieces"]]
+    if pieces and why["pieces"][0]["span"] is None:  # blank lines before the first word
+        pieces[0] = joined(why["pieces"][0]["text"].lstrip("\n"))
     return joined(
         (
             el("h2", "Answered"),
