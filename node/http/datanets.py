@@ -16,6 +16,7 @@ from protocol.ledger import Ledger, Status
 from roles.curator import Curator, pending_of
 from roles.ports import Ports
 
+DOCUMENT = "shards/{shard:int}/documents/{document:int}"
 NAME_MAX = 64  # bytes, as the contract counts them
 Hex32 = Annotated[str, Field(pattern=r"^(0x)?[0-9a-fA-F]{64}$")]
 
@@ -88,6 +89,13 @@ def routes(curator: Curator, ports: Ports, operator: Guard) -> list[BaseRoute]:
         key = await curator.publish(ports, int(request.path_params["datanet"]))
         return JSONResponse({"intent": key}, status_code=202)
 
+    async def take_down(request: Request) -> Response:
+        place = [int(request.path_params[name]) for name in ("datanet", "shard", "document")]
+        if max(place) >> 32:
+            raise Refused("no Datanet, shard or document has such a number")
+        await curator.take_down(ports, *place)
+        return JSONResponse({"taken_down": place}, status_code=202)
+
     async def show(request: Request) -> Response:
         ledger = ports.chain.ledger
         return JSONResponse([_datanet(ledger, ports, number) for number in ledger.datanets])
@@ -98,6 +106,7 @@ def routes(curator: Curator, ports: Ports, operator: Guard) -> list[BaseRoute]:
         Route("/v1/datanets", operator(guarded(create)), methods=["POST"]),
         Route(f"{path}/contributions", guarded(contribute), methods=["POST"]),
         Route(f"{path}/publish", operator(guarded(publish)), methods=["POST"]),
+        Route(f"{path}/{DOCUMENT}/takedown", operator(guarded(take_down)), methods=["POST"]),
     ]
 
 

@@ -175,6 +175,13 @@ async def test_other_datanets_are_refused_each_in_its_way(desk: Desk, what: str)
     assert "does not curate" in message
 
 
+@pytest.mark.parametrize("place", ["1/shards/0/documents/0", "1/shards/99999999999/documents/0"])
+async def test_what_is_not_there_cannot_be_taken_down(desk: Desk, place: str) -> None:
+    path = f"{OURS}/{place}/takedown"
+    assert (await desk.refusal("POST", path))[:2] == (409, "refused")
+    assert (await desk.ask("POST", path, headers={}))[0] == 401
+
+
 async def test_nothing_to_publish_is_a_conflict(desk: Desk) -> None:
     status, kind, message = await desk.refusal("POST", f"{OURS}/1/publish")
     assert (status, kind) == (409, "refused")
