@@ -12,7 +12,8 @@ import {Court} from "./Court.t.sol";
 import {Packing} from "./Packing.t.sol";
 
 /// Proofs at full size: 10,000 answers, 200,000 claims, a shard of 2^30 bytes, an output of 24 KiB. Only the paths are
-/// real; the siblings are drawn. What a proof costs is its transaction less what the conviction books.
+/// real; the siblings are drawn. What a proof costs is its transaction less what the conviction books. Of its 3,876 bytes
+/// 1,952 are siblings, 617 the claim and the answer, 512 two leaves of text, the rest the framing of the ABI.
 contract ScaleTest is Court {
     uint256 constant ANSWERS = 10_000;
     uint256 constant CLAIMS = 200_000;
@@ -199,7 +200,7 @@ contract ScaleTest is Court {
     function test_verifyingASpanOverTwoLeavesOfEach() public {
         bytes memory data = mismatch(true, wide);
         uint256 gas_ = cost("mismatch over two leaves, verified", data);
-        require(gas_ < GAS_MAX + 4_000 && data.length < BYTES_MAX + 600, "too much");
+        require(gas_ < GAS_MAX && data.length < BYTES_MAX + 500, "too much");
     }
 
     function test_convictingASpanThatGoesOn() public {
