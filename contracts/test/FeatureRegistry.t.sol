@@ -276,6 +276,13 @@ contract FeatureRegistryTest is Corpus {
         require(!tryRow(id, 0, 0, 0) && !tryDuplicate(id, 0, 1) && !tryDuplicate(id, 1, 2), "convicted");
     }
 
+    function test_aRowIsNoDuplicateOfItself() public {
+        rows[1] = row(0, 1, 2, 1, phi(1));
+        uint256 id = published();
+        require(tryRow(id, 1, 0, 1), "it is none of its own");
+        slashed(id);
+    }
+
     function test_anUnnamedDuplicateConvicts() public {
         rows[2] = row(1, 0, 3, NONE, flipped(phi(1), edge()));
         uint256 id = published();

@@ -4,6 +4,8 @@ pragma solidity ^0.8.30;
 import {
     Answer,
     AnswerOpening,
+    Claim,
+    ClaimOpening,
     DocumentOpening,
     Entry,
     ENTRY_BITS,
@@ -37,6 +39,8 @@ contract InfluenceTest is Corpus {
     Influence[] list;
     uint64[] places; // of the entries, rising
     Entry[] entries_;
+    Claim claim; // the one that an answer with claims has
+    uint64 inflated; // what the score total is too great by
 
     function setUp() public {
         gather();
@@ -99,6 +103,7 @@ contract InfluenceTest is Corpus {
         answer.influenceCount = uint32(list.length);
         uint256 total;
         for (uint256 k = 0; k < list.length; ++k) total += list[k].score;
+        total += inflated;
         answer.scoreTotal = uint64(total);
         uint256 pot = answer.covered < SIZE ? uint256(share(FEE)) * (SIZE - answer.covered) / SIZE : 0;
         (uint256 scores, uint256 paid) = (0, 0);
@@ -131,7 +136,10 @@ contract InfluenceTest is Corpus {
     function posted() internal returns (uint256) {
         Header memory h;
         h.answersRoot = keccak256(abi.encodePacked(uint8(0), Merkle.ANSWER, abi.encode(answer)));
-        h.claimsRoot = keccak256(hex"02");
+        bytes memory leaf = answer.claimCount == 0
+            ? bytes(hex"02")
+            : abi.encodePacked(uint8(0), Merkle.CLAIM, abi.encode(claim));
+        (h.claimsRoot, h.claimCount) = (keccak256(leaf), answer.claimCount);
         (h.influencesRoot,) = tree(false, Merkle.INFLUENCE, leaves(), 0);
         (h.entriesRoot, h.total,) = entryTree(0);
         (h.totalsRoot, h.dataRoot, h.dataSize) = ("totals", "body", 4);
@@ -199,6 +207,11 @@ contract InfluenceTest is Corpus {
         return InfluenceOpening(uint32(k), Packing.packed(i), proof);
     }
 
+    function shownClaim() internal view returns (ClaimOpening memory) {
+        Claim memory c = claim;
+        return answer.claimCount == 0 ? noClaim() : ClaimOpening(0, Packing.packed(c), new bytes32[](0));
+    }
+
     function shownEntry(uint64 at) internal view returns (EntryOpening memory o) {
         o.index = at;
         (,, o.proof) = entryTree(at);
@@ -216,7 +229,7 @@ contract InfluenceTest is Corpus {
         AnswerOpening memory a = shownAnswer();
         if (convicts(abi.encodeCall(influences.refuteQuery, (id, a, psi)))) return true;
         for (uint256 k = 0; k <= list.length; ++k) {
-            if (convicts(abi.encodeCall(influences.refuteInfluenceEnd, (id, a, noClaim(), shown(k))))) return true;
+            if (convicts(abi.encodeCall(influences.refuteInfluenceEnd, (id, a, shownClaim(), shown(k))))) return true;
             for (uint256 j = 0; j <= list.length; ++j) {
                 if (convicts(abi.encodeCall(influences.refuteInfluence, (id, shown(k), a, shown(j))))) return true;
             }
@@ -359,9 +372,12 @@ contract InfluenceTest is Corpus {
     }
 
     function test_whatDoesNotStandOutIsNotListed() public {
+        uint256 number = 4; // one that chance puts on the right side
+        while (arithmetic.dot(phi(number), psi) <= 0) ++number;
+        rows[4] = row(1, 2, 2, NONE, phi(number));
         tell(4);
-        int256 score = arithmetic.dot(phi(4), psi);
-        list.push(Influence(0, 4, 2, 0, uint64(uint256(score < 0 ? -score : score)), 0, 0));
+        eq(list.length, 3, "row 4 is noise");
+        list.push(Influence(0, 4, 2, 0, uint64(uint256(arithmetic.dot(phi(number), psi))), 0, 0));
         reckon();
         lies(posted());
     }
@@ -421,9 +437,51 @@ contract InfluenceTest is Corpus {
         lies(posted());
     }
 
+    function cover(uint32 size) internal {
+        (answer.claimCount, answer.covered, claim.covered) = (1, size, size);
+    }
+
+    function test_whatSpansCoverIsNotShared() public {
+        tell(4);
+        cover(40);
+        reckon();
+        stands(posted());
+    }
+
+    function test_anExampleThatIsListedTwiceConvicts() public {
+        tell(4);
+        list.push(list[2]);
+        list[2] = list[1];
+        reckon();
+        lies(posted());
+    }
+
+    function test_aScoreTotalThatIsTooGreatConvicts() public {
+        tell(4);
+        inflated = 1_000_000;
+        reckon();
+        lies(posted());
+    }
+
+    function test_aPaymentOfAnotherAmountConvicts() public {
+        tell(4);
+        entries_[0].value += 1;
+        EntryOpening memory e = shownEntry(places[0]);
+        InfluenceOpening memory i = shown(e.entry.claim);
+        require(convicts(abi.encodeCall(influences.refuteInfluenceEntry, (posted(), i, shownAnswer(), e))), "a lie");
+    }
+
+    function test_anEntryOfAnotherAmountConvicts() public {
+        tell(4);
+        entries_[0].value += 1;
+        EntryOpening memory e = shownEntry(places[0]);
+        InfluenceOpening memory i = shown(e.entry.claim);
+        require(convicts(abi.encodeCall(influences.refuteInfluenceInvented, (posted(), e, i, shownAnswer()))), "a lie");
+    }
+
     function test_whereSpansCoverAllNothingIsListed() public {
         tell(31);
-        answer.covered = SIZE;
+        cover(SIZE);
         uint256 id = posted();
         for (uint256 r = 0; r < rows.length; ++r) {
             bytes memory call = abi.encodeCall(
@@ -435,7 +493,7 @@ contract InfluenceTest is Corpus {
 
     function test_aListOfWhatIsCoveredConvicts() public {
         tell(4);
-        answer.covered = SIZE;
+        cover(SIZE);
         reckon();
         lies(posted());
     }
