@@ -176,6 +176,3 @@ class BatchBodies:
                 raise Temporary(f"the body of batch {parent.batch} gives other totals than posted")
             self._totals = parent.header.data_root, totals
         return dict(self._totals[1])
-
-
-FinalBodies = BatchBodies
