@@ -61,7 +61,8 @@ class Case:
         return open_text(ByteTree(TEXT, text), text, start, end, before=False)
 
     def corpus(self, answer: int) -> Corpus:
-        return self.corpora[self.body.answers[answer].receipt.adapter]
+        """Of an answer's adapter; one that is registered nowhere has no shards."""
+        return self.corpora.get(self.body.answers[answer].receipt.adapter, Corpus(()))
 
     def features_of(self, answer: int) -> FeatureSet | None:
         """The set in force for the adapter that made an answer."""

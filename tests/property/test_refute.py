@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from attribution.claims import Answered
 from attribution.fraud import find_fraud
 from attribution.openings import Case
 from protocol.batch import Text
@@ -119,3 +120,18 @@ def test_a_header_that_counts_otherwise_is_convicted(
 
         assert not convicts(refutation, honest, world)
         assert convicts(refutation, wrong, world) == (wrong != honest)
+
+
+@RELAXED
+@given(worlds, questions)
+def test_who_is_attributed_to_nothing_pays_the_treasury(world: World, asked: Any) -> None:
+    """A voucher may pay for an adapter that nobody registered: it has no corpus, and no fraud."""
+    told = list[Answered]()
+    for item in world.answered(asked, PAID):
+        receipt = replace(item.receipt, adapter=b"\x0a" * 32)
+        told.append(Answered(receipt, world.signed(receipt), item.text, ()))
+    case = world.case(2, world.body(told))
+    money = {(PAYER, HOST, b"\x0a" * 32): REDEEMED}
+
+    assert find_fraud(case, money, list(world.final.values())) is None
+    assert all(not entry.contributor for _, entry in case.body.entries)
