@@ -102,13 +102,19 @@ class Tier:
     def holders(self, low: int, high: int, limit: int) -> list[tuple[int, int, int, int]]:
         """The first holders of ranks [low, high), as `Columns.place`, at most `limit` of them."""
         order = self.index.order
+        if high - low == 1:
+            return [self.columns.place(int(order[low]))]
         if limit > HOLDERS_MAX:
-            found = np.unique(order[low:high])
+            found = np.sort(order[low:high])
         else:
-            found = np.unique(self.earliest.candidates(order, low, high))
+            found = np.sort(self.earliest.candidates(order, low, high))
         whose = self.columns.contributors[self.columns.document_at(found)]
-        _, at = np.unique(whose, return_index=True)
-        return [self.columns.place(int(p)) for p in found[np.sort(at)[:limit]]]
+        first = dict[int, int]()
+        for at, who in zip(found.tolist(), whose.tolist(), strict=True):
+            first.setdefault(who, at)
+            if len(first) == limit:
+                break
+        return [self.columns.place(at) for at in first.values()]
 
 
 def earliest_of(index: Index, columns: Columns) -> Earliest:
