@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ CONTEXT = 64
 FAMILIES = ("llama", "qwen2", "mistral", "gemma2", "gpt2")
 
 
-@contextmanager
 def one_thread() -> Iterator[None]:
-    """Tiny products gain nothing from threads, and lose much where others want the cores."""
+    """A fixture: tiny products lose much by threads where others want the cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
