@@ -51,6 +51,7 @@ from roles.prover import Composer, Prover
 from roles.validator import Validator
 
 OUTBOX, ROLLUP = b"outbox/", b"rollup/"  # namespaces of the store
+INDEXES = "indexes"  # folder of the corpora's indexes, made anew when lost
 PROGRESS_SECONDS = 120.0  # silence of the chain follower that is suspicious
 
 
@@ -127,7 +128,8 @@ class Node:
         self.funds = Funds(self.rpc, self.signer.address)
         self.trouble: list[Callable[[], Sequence[str]]] = []
         self.routes: list[BaseRoute] = []
-        self.corpora, self.feature_sets, self.bodies = Corpora(), FeatureSets(), BatchBodies()
+        self.corpora = Corpora(self.settings.data_dir / INDEXES)
+        self.feature_sets, self.bodies = FeatureSets(), BatchBodies()
         self.features: Features | None = None
         self.shelf: Shelf | None = None
 
