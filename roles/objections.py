@@ -7,12 +7,27 @@ from roles.intents import pursue
 from roles.ports import Ports
 
 LATE = 8  # what cannot be judged in the last window / LATE is objected to
+CLAIM_SECONDS = 10  # that a bond which silence has lost needs to be claimed
 RETRY_SECONDS = 10  # until a refused objection is tried again: there is little time
 
 
 def is_late(ledger: Ledger, deadline: int, window: int) -> bool:
     """Whether it is too late to wait any longer for what is missing."""
     return ledger.time >= deadline - window // LATE
+
+
+def is_answer_due(ledger: Ledger, batch: BatchRecord, window: int) -> bool:
+    """Whether its poster will soon have lost the bond by silence, with time left to object.
+
+    What is void cannot be slashed, so the claim of the bond goes first.
+    """
+    latest = batch.deadline - window // (2 * LATE)
+    return any(
+        key[:2] == (BATCHES, batch.batch)
+        and ledger.time < demand.until + CLAIM_SECONDS
+        and demand.until + CLAIM_SECONDS <= latest
+        for key, demand in ledger.demands.items()
+    )
 
 
 async def object_to(ports: Ports, subject: BatchRecord | FeatureSetRecord) -> None:

@@ -25,7 +25,7 @@ from roles.feature_judging import FeatureJudge
 from roles.feature_sets import FeatureSets
 from roles.intents import pursue, refused
 from roles.judging import Judge, Read, Unreadable
-from roles.objections import is_late, object_to
+from roles.objections import is_answer_due, is_late, object_to
 from roles.ports import Ports
 
 JUDGED, AUDITED, SAID = b"judged/", b"audited/", b"verdict/"
@@ -179,7 +179,8 @@ class Validator:
         ledger = ports.chain.ledger
         await self._say(ports, batch, Finding.CANNOT_TELL)
         await demand_withheld(ports, batch)
-        if is_late(ledger, batch.deadline, ledger.parameters[batch.version].window):
+        window = ledger.parameters[batch.version].window
+        if is_late(ledger, batch.deadline, window) and not is_answer_due(ledger, batch, window):
             await object_to(ports, batch)
         self._missing[batch.header.data_root] = ledger.time + AGAIN_SECONDS
 
