@@ -1,5 +1,6 @@
 """Which search is used: compiled loops for large indexes, arrays for small ones, same results."""
 
+import sys
 from typing import Any, Protocol, cast
 
 import numpy.typing as npt
@@ -7,7 +8,8 @@ import numpy.typing as npt
 from attribution import level_search
 
 Array = npt.NDArray[Any]
-COMPILED_FROM = 1 << 20  # starts of an index: below it, loading the compiled code costs more
+COMPILED_FROM = 1 << 16  # starts of an index: below it, loading the compiled code costs more
+COMPILED = "attribution.kernels"
 
 
 class Search(Protocol):
@@ -58,7 +60,7 @@ def compiled() -> Search | None:
 
 
 def search_of(starts: int) -> Search:
-    """For an index of so many starts."""
-    if starts < COMPILED_FROM:
+    """For an index of so many starts; compiled code that is loaded already serves the smallest."""
+    if starts < COMPILED_FROM and COMPILED not in sys.modules:
         return PLAIN
     return compiled() or PLAIN
