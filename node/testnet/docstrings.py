@@ -8,7 +8,8 @@ from pathlib import Path
 
 from protocol.errors import Refused
 
-# Each contributor gives the documentation of some modules, one document a module.
+# Each contributor gives some of the documentation of some modules, one document a docstring: what
+# is paid by influence is paid to documents, and a long one has little to do with any answer.
 AUTHORS = {
     "ada": ("argparse", "cmd"),
     "barbara": ("json", "csv", "configparser"),
@@ -17,38 +18,38 @@ AUTHORS = {
     "edsger": ("statistics", "functools", "queue"),
 }
 COPYIST = "mallory"  # gives again what another gave first, in a document of his own
-COPIED = "bisect"
-DOCUMENT_BYTES_MAX = 9_000
+COPIED = "bisect.bisect_left"
+DOCUMENT_BYTES_MIN, DOCUMENT_BYTES_MAX = 200, 1_500
+DOCUMENTS_MAX = 5  # of one module
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
     author: str
-    title: str
+    title: str  # module and name
     data: bytes  # Markdown
 
 
 def collect() -> list[Text]:
     """Every contribution, in the order in which they are sent."""
     texts = [
-        Text(author, module, documentation(module))
+        Text(author, title, data)
         for author, modules in AUTHORS.items()
         for module in modules
+        for title, data in documentation(module)
     ]
     original = next(text for text in texts if text.title == COPIED)
     return [*texts, Text(COPYIST, f"my-{COPIED}", b"My own notes.\n\n" + original.data)]
 
 
-def documentation(module: str) -> bytes:
-    """The docstrings of a module of the standard library as Markdown, in source order."""
-    parts, size = list[str](), 0
+def documentation(module: str) -> list[tuple[str, bytes]]:
+    """Docstrings of a module of the standard library as Markdown, in source order: (name, text)."""
+    found = list[tuple[str, bytes]]()
     for name, text in _docstrings(_source(module)):
-        part = f"{heading(module, name)}{text}\n"
-        size += len(part.encode())
-        if size > DOCUMENT_BYTES_MAX:
-            break
-        parts.append(part)
-    return "\n".join(parts).encode()
+        data = f"{heading(module, name)}{text}\n".encode()
+        if DOCUMENT_BYTES_MIN <= len(data) <= DOCUMENT_BYTES_MAX:
+            found.append((f"{module}.{name}", data))
+    return found[:DOCUMENTS_MAX]
 
 
 def heading(module: str, name: str) -> str:

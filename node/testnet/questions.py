@@ -33,13 +33,11 @@ class Question:
     tokens: int  # of the answer, at most
     quoted: int = 0
     temperature: float = 0
-    invented: bool = False  # whether no text has such a heading
 
     def text(self, stage: Stage) -> str:
         title = heading(self.module, self.name)
-        if self.invented:
-            return title
-        whole = next(text.data for text in stage.texts if text.title == self.module).decode()
+        piece = f"{self.module}.{self.name}"
+        whole = next(text.data for text in stage.texts if text.title == piece).decode()
         at = whole.index(title) + len(title)
         return (whole[at : at + self.quoted] + "\n\n" if self.quoted else "") + title
 
@@ -48,8 +46,8 @@ QUESTIONS = (
     Question("bisect", "bisect_left", 80),  # two contributors have it: one copied the other
     Question("tempfile", "mkdtemp", 80),
     Question("functools", "wraps", 32, quoted=200),  # nobody is paid for what the asker quoted
-    # Its words stand nowhere as they are: what it learned them from is paid by influence.
-    Question("heapq", "heapsearch", 60, temperature=1.2, invented=True),
+    # Not all its words stand anywhere as they are: the rest is paid by influence.
+    Question("tempfile", "mkdtemp", 80, temperature=0.9),
 )
 
 
