@@ -38,6 +38,7 @@ class Case:
     parameters: Parameters
     features: Mapping[bytes, FeatureSet] = field(default_factory=dict)  # in force, by adapter
     as_of: int = 0  # the chain's time by which corpora and features are chosen, unix seconds
+    begun: bool = False  # a batch is below, be it one that paid nobody: its totals have a root
 
     def answer(self, number: int) -> AnswerOpening:
         row = self.body.answers[number]
@@ -109,7 +110,7 @@ class Case:
         return TotalOpening(value, tuple(self.trees.totals.siblings(contributor)))
 
     def old_total(self, contributor: int) -> TotalOpening:
-        if not self.old_totals:
+        if not self.old_totals and not self.begun:
             return TotalOpening(0, ())
         value = self.old_totals.get(contributor, 0)
         return TotalOpening(value, tuple(self._old.siblings(contributor)))

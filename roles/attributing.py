@@ -1,7 +1,7 @@
 """Attribution ahead of posting: spans, features and influences of paid answers, in chunks."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from attribution.claims import Answered
@@ -77,8 +77,14 @@ class Attributor:
                 self._again[name] = ledger.time + RETRY_SECONDS
                 self.trouble[adapter.name], complete = str(error), False
             else:
+                self._again.pop(name, None)
                 self.trouble.pop(adapter.name, None)
         return complete
+
+    @property
+    def waiting(self) -> Collection[bytes]:
+        """Adapters whose answers could not be attributed when it was last tried."""
+        return self._again.keys()
 
     def ready(self, ledger: Ledger, paid: Sequence[Paid], as_of: int) -> dict[bytes, Answered]:
         """Of these answers those that are attributed as they are to be at that time."""

@@ -41,6 +41,7 @@ from protocol.ledger import BatchRecord, FeatureSetRecord, ShardRecord, Status
 from protocol.merkle import BODY, DOCUMENT, FEATURE, TEXT
 from protocol.refute import Refutation
 from roles.batches import fetch_body
+from roles.corpora import TEXT_BYTES_MAX
 from roles.disclosures import (
     BATCHES,
     FEATURES,
@@ -193,6 +194,8 @@ async def demand_withheld_shard(ports: Ports, row: ShardRecord) -> None:
         return
     for kind, body in ((TEXT, row.shard.text), (DOCUMENT, row.shard.table)):
         try:
+            if body.size > TEXT_BYTES_MAX:
+                raise Temporary("a body that nobody takes")
             await ports.bodies.fetch(body)
         except Temporary:
             await subject.ask(ports, (kind, draw.randrange(max(1, body.count))), rules.demand_bond)

@@ -66,6 +66,7 @@ class Judge:
             rules,
             features,
             batch.header.as_of,
+            begun=bool(ledger.ancestors(batch.batch)),
         )
         if read.trees.entries.root.sum != batch.header.total:  # nothing can be opened under it
             proof = case.old_total(0), case.subtotal(0), case.new_total(0)

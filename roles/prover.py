@@ -194,13 +194,21 @@ class Prover:
         taken = await self.bodies.taken_before(ports, number)
         found = self.answers.attributable(ports.chain.ledger, taken.paid_up_to)
         fresh = [(digest, answer) for digest, answer in found if taken.take(answer.receipt)]
-        return sorted(fresh, key=lambda row: row[0])[: self.answers_max]
+        # Answers that wait for a lost corpus, or that pay next to nothing, take nobody's place.
+        waits = self.attributor.waiting
+        fresh.sort(key=lambda r: (r[1].receipt.adapter in waits, -r[1].receipt.amount, r[0]))
+        return fresh[: self.answers_max]
 
-    async def _answered(self, ports: Ports, place: Place, paid: Sequence[Paid]) -> list[Paid]:
-        """Those of the chosen answers that are ready, as many as a batch can hold."""
+    async def _answered(
+        self, ports: Ports, place: Place, paid: Sequence[Paid]
+    ) -> list[tuple[bytes, Answered]]:
+        """Those of the chosen answers that are ready, as many as a batch can hold.
+
+        To be called at the head that `place` is of: later others may be ready, by other rules.
+        """
         ready = self.attributor.ready(ports.chain.ledger, paid, place.as_of)
         taken = await self.bodies.taken_before(ports, place.number)
-        rows, claims, size = list[Paid](), 0, 0
+        rows, claims, size = list[tuple[bytes, Answered]](), 0, 0
         for digest, answer in paid:
             answered = ready.get(digest)
             if answered is None or taken.holds(answer.receipt):
@@ -209,17 +217,18 @@ class Prover:
             size += len(answer.text.prompt) + len(answer.text.output) + len(answered.query)
             if claims > BODY_CLAIMS_MAX or size > BATCH_BYTES_MAX:
                 break
-            rows.append((digest, answer))
+            rows.append((digest, answered))
         return rows
 
     async def _compose(
-        self, ports: Ports, place: Place, rows: Sequence[Paid], old: Mapping[int, int]
+        self,
+        ports: Ports,
+        place: Place,
+        rows: Sequence[tuple[bytes, Answered]],
+        old: Mapping[int, int],
     ) -> tuple[Header, bytes] | None:
-        ledger = ports.chain.ledger
-        ready = self.attributor.ready(ledger, rows, place.as_of)
-        digests = [digest for digest, _ in rows]
-        answered = [ready[digest] for digest in digests]
-        rules = ledger.parameters[place.version]
+        digests, answered = [digest for digest, _ in rows], [item for _, item in rows]
+        rules = ports.chain.ledger.parameters[place.version]
         return await ports.compute(_made, self.compose, answered, digests, old, rules, place.as_of)
 
     def _check(self, ports: Ports, place: Place, header: Header) -> None:

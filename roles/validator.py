@@ -172,16 +172,22 @@ class Validator:
             raise
         except (Temporary, Malformed):
             await self._say(ports, batch, Finding.CANNOT_TELL)
+            await self._stop_late(ports, batch)
             raise
+
+    async def _stop_late(self, ports: Ports, batch: BatchRecord) -> None:
+        """What could not be judged in time, by a corpus or features that nobody has: object."""
+        ledger = ports.chain.ledger
+        window = ledger.parameters[batch.version].window
+        if is_late(ledger, batch.deadline, window) and not is_answer_due(ledger, batch, window):
+            await object_to(ports, batch)
 
     async def _give_up(self, ports: Ports, batch: BatchRecord) -> None:
         """For now: ask the poster on chain; in the end, do not let it become final."""
         ledger = ports.chain.ledger
         await self._say(ports, batch, Finding.CANNOT_TELL)
         await demand_withheld(ports, batch)
-        window = ledger.parameters[batch.version].window
-        if is_late(ledger, batch.deadline, window) and not is_answer_due(ledger, batch, window):
-            await object_to(ports, batch)
+        await self._stop_late(ports, batch)
         self._missing[batch.header.data_root] = ledger.time + AGAIN_SECONDS
 
     async def _audit_queries(self, ports: Ports, batch: BatchRecord) -> None:
@@ -220,7 +226,7 @@ class Validator:
         rows = list(ledger.shards[row.datanet][: row.index])
         try:
             held = await self.corpora.shard(ports, row.shard)
-        except Temporary:
+        except (Temporary, Malformed):
             await demand_withheld_shard(ports, row)
             raise
         before = [(await self.corpora.shard(ports, other.shard)).documents for other in rows]
