@@ -1,5 +1,6 @@
 """The questions of the story: asked, paid by vouchers, and explained at its end."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,6 @@ MODEL = "python-docs"
 DEPOSIT = 100 * OPEN
 DEPOSIT_SECONDS = 60.0  # in which a host must have seen a confirmed deposit
 PAUSE_SECONDS = 0.5
-SEED = 1  # of answers at a temperature
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,6 @@ class Question:
     name: str
     tokens: int  # of the answer, at most
     quoted: int = 0
-    temperature: float = 0
 
     def text(self, stage: Stage) -> str:
         title = heading(self.module, self.name)
@@ -46,8 +45,7 @@ QUESTIONS = (
     Question("bisect", "bisect_left", 80),  # two contributors have it: one copied the other
     Question("tempfile", "mkdtemp", 80),
     Question("functools", "wraps", 32, quoted=200),  # nobody is paid for what the asker quoted
-    # Not all its words stand anywhere as they are: the rest is paid by influence.
-    Question("tempfile", "mkdtemp", 80, temperature=0.9),
+    Question("functools", "reduce", 5),  # too short to quote anybody: all is paid by influence
 )
 
 
@@ -62,8 +60,7 @@ async def ask(stage: Stage) -> list[dict[str, Any]]:
 
 async def _ask_one(stage: Stage, question: Question) -> dict[str, Any]:
     url, prompt = stage.folder.url(node_of(stage, "host").name), question.text(stage)
-    body = {"model": MODEL, "prompt": prompt, "max_tokens": question.tokens}
-    body |= {"temperature": question.temperature, "seed": SEED}
+    body = {"model": MODEL, "prompt": prompt, "max_tokens": question.tokens, "temperature": 0}
     payer = "0x" + stage.folder.payer.address.hex()
     quote, _ = await stage.client.post(f"{url}/v1/openledger/quote", body, {PAYER: payer})
     header = {VOUCHER: _voucher(stage, quote)}
@@ -142,14 +139,22 @@ def _span(span: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
 
 
 async def explain(stage: Stage, answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """The explanation of the answer that is paid by influence most, as `openledger why` has it."""
+    """Explain the answers that are paid most by words and by influence, as `openledger why` does;
+    the JSON of the latter."""
     url = stage.folder.url(node_of(stage, "validator").name)
     told = [await stage.client.get(f"{url}/v1/receipts/{row['receipt']}/why") for row in answers]
-    best = max(told, key=lambda row: int(row["split"]["contributors"]["influences"]["wei"]))
-    Terminal(stage.show.console, stage.names).why(best)
-    name = best["receipt"].removeprefix("0x")
-    stage.show.say(f"\nthe same by: openledger why {name[:12]} --node {url}")
-    stage.show.say(f"as a page: {url}/why/{name}")
-    who = max(best["contributors"], key=lambda row: int(row["amount"]["wei"]))["contributor"]
-    stage.show.say(f"all that {stage.names[who]} earned: {url}/earnings/{who}")
-    return dict(best)
+    show, shown = Terminal(stage.show.console, stage.names), dict[str, Any]()
+    for kind in ("spans", "influences"):
+        shown = max(told, key=functools.partial(_paid_by, kind))
+        show.why(shown)
+        name = shown["receipt"].removeprefix("0x")
+        stage.show.say(f"\nthe same by: openledger why {name[:12]} --node {url}")
+        stage.show.say(f"as a page: {url}/why/{name}\n")
+    if shown["contributors"]:
+        who = shown["contributors"][0]["contributor"]
+        stage.show.say(f"all that {stage.names[who]} earned: {url}/earnings/{who}")
+    return shown
+
+
+def _paid_by(kind: str, why: Mapping[str, Any]) -> int:
+    return int(why["split"]["contributors"][kind]["wei"])
