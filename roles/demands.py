@@ -53,7 +53,7 @@ from roles.disclosures import (
     disclose_shard,
 )
 from roles.doubts import Place, doubtful, leaf_of_body
-from roles.feature_sets import FeatureSets
+from roles.feature_sets import FeatureSets, is_counted
 from roles.intents import PURSUED, pursue, refused
 from roles.ports import Ports
 
@@ -212,7 +212,7 @@ async def demand_withheld_features(ports: Ports, row: FeatureSetRecord) -> None:
     count = {FEATURE: row.example_count, BODY: row.basis.count}
     for kind, body in ((FEATURE, row.features), (BODY, row.basis)):
         try:
-            if body.size:
+            if body.size and is_counted(ports.chain.ledger, row):
                 await ports.bodies.fetch_file(body)
                 continue
         except Temporary:

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import trio
+
 from attribution.corpus import Corpus
 from attribution.fraud_features import find_features_fraud
 from attribution.influence.duplicates import duplicates_of
 from attribution.influence.store import FeatureSet
+from protocol.codec import require
 from protocol.errors import Malformed, Temporary
 from protocol.ledger import FeatureSetRecord
 from protocol.messages import FeatureVerdict, Finding
@@ -14,7 +17,7 @@ from roles.audits import audit_rows
 from roles.corpora import Corpora
 from roles.demands import demand_withheld_features
 from roles.disclosures import FEATURES
-from roles.feature_sets import BASIS_BYTES_MAX, FeatureSets
+from roles.feature_sets import BASIS_BYTES_MAX, FeatureSets, is_counted
 from roles.intents import pursue
 from roles.objections import is_late, object_to
 from roles.ports import Ports
@@ -23,6 +26,8 @@ JUDGED, SAID = b"judged-features/", b"feature-verdict/"
 # How far a set was found to be right: in all that is exact; in a sample of the rest, in all of it;
 # and where the rest cannot be told.
 EXACT, SAMPLED, WHOLE, BLIND = b"exact", b"valid", b"whole", b"blind"
+# A body that is given slowly keeps nobody from the other sets: it is taken in slices.
+SLICES, SLICE_SECONDS = 64, 10  # of a window, at least so many seconds
 REFUTE_SECONDS = 10  # until a refused refutation is tried again
 
 
@@ -78,17 +83,24 @@ class FeatureJudge:
     async def _read(self, ports: Ports, record: FeatureSetRecord) -> FeatureSet:
         """Rows and basis, or else: ask the poster on chain, and in the end object."""
         ledger = ports.chain.ledger
+        window = ledger.parameters[record.version].datanet_window
         try:
-            if not 0 < record.basis.size <= BASIS_BYTES_MAX:
-                raise Malformed(f"a basis of {record.basis.size} bytes")
-            features = await self.feature_sets.of(ports, record)
-            await ports.bodies.fetch_file(record.basis)
+            with trio.move_on_after(max(SLICE_SECONDS, window // SLICES)):
+                return await self._fetched(ports, record)
+            raise Temporary(f"feature set {record.id} is given slowly")
         except (Temporary, Malformed):
             await self._say(ports, record, Finding.CANNOT_TELL)
             await demand_withheld_features(ports, record)
-            if is_late(ledger, record.deadline, ledger.parameters[record.version].datanet_window):
+            if is_late(ledger, record.deadline, window):
                 await object_to(ports, record)
             raise
+
+    async def _fetched(self, ports: Ports, record: FeatureSetRecord) -> FeatureSet:
+        if not 0 < record.basis.size <= BASIS_BYTES_MAX:
+            raise Malformed(f"a basis of {record.basis.size} bytes")
+        require(is_counted(ports.chain.ledger, record), "not one row for each document")
+        features = await self.feature_sets.of(ports, record)
+        await ports.bodies.fetch_file(record.basis)
         return features
 
     async def _refute(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from attribution.influence.store import FeatureSet
 from protocol.codec import require
 from protocol.errors import Malformed, Temporary
-from protocol.ledger import FeatureSetRecord
+from protocol.ledger import FeatureSetRecord, Ledger
 from protocol.merkle import FEATURE_LEAF
 from roles.ports import Featurizer, Lens, Ports
 
@@ -40,6 +40,13 @@ class FeatureSets:
                 self._open.popitem(last=False)
         self._open.move_to_end(root)
         return self._open[root]
+
+
+def is_counted(ledger: Ledger, record: FeatureSetRecord) -> bool:
+    """Whether it says that it has a row for each document of its adapter's shards, and no more."""
+    adapter = ledger.adapters[record.adapter]
+    shards = ledger.final_shards(adapter.datanet)[: adapter.shard_count]
+    return record.example_count == sum(shard.document_count for shard in shards)
 
 
 async def lens_of(ports: Ports, record: FeatureSetRecord) -> tuple[Featurizer, Lens]:

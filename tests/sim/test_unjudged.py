@@ -1,18 +1,27 @@
 """What the validators have no means to judge never becomes final, and keeps nobody's place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from attribution.corpus import Corpus
+from protocol.calls import PublishFeatures
 from protocol.errors import Malformed
 from protocol.ledger import AdapterRecord, Status
+from protocol.merkle import Commitment
+from protocol.refute_features import FeatureKind
+from protocol.signature import address_of
 from roles.corpora import Corpora
+from roles.features import Features
 from roles.ports import Ports
 from roles.prover import Prover
 from roles.validator import Validator
 from tests.sim import story as tale
+from tests.sim import test_influence as examples
+from tests.sim.influence import StandIn
 from tests.sim.test_chains import HONEST, world_of
 from tests.sim.test_provers import run
-from tests.sim.world import Faults
+from tests.sim.world import Faults, Node
 
 
 @dataclass(frozen=True)
@@ -34,3 +43,45 @@ def test_a_batch_over_a_corpus_that_nobody_has_is_objected_to() -> None:
     assert not world.chain.slashes
     batches = world.chain.truth.batches.values()
     assert not [batch for batch in batches if batch.status is Status.FINAL]
+
+
+ROWS = 1 << 24
+
+
+class Swollen(Node):
+    """Publishes a set of far more rows than there are documents."""
+
+    featurizer = StandIn()
+
+    def _start(self) -> None:
+        super()._start()
+        self.ports = replace(self.ports, chain=self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.view, name)
+
+    async def intend(self, key: str, call: object) -> None:
+        if isinstance(call, PublishFeatures):
+            call = replace(call, example_count=ROWS, features_root=bytes(32))
+        await self.view.intend(key, call)
+
+
+class Frugal(Node):
+    featurizer = StandIn()
+
+    async def fetch_file(self, commitment: Commitment) -> Path:
+        assert commitment.size < ROWS, "35 GB that can prove nothing"
+        return await super().fetch_file(commitment)
+
+
+def test_nobody_takes_a_feature_set_of_more_rows_than_documents() -> None:
+    world = examples.world_of(6, Faults())
+    validator, publisher = world.nodes[:2]
+    world.nodes[0] = Frugal(world, validator._secret, validator._roles)
+    world.nodes[1] = Swollen(world, publisher._secret, lambda: [Features()])
+    tale.hold_corpus(world)
+    run(world, 300)
+    assert world.chain.truth.feature_sets[1].example_count == ROWS
+    assert {(who, kind) for who, _, kind in world.chain.slashes} == {
+        (address_of(examples.PUBLISHER), FeatureKind.WITHHELD)
+    }
