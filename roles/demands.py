@@ -29,8 +29,11 @@ nobody else can compose on totals that he alone knows; and the objection takes n
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
+
+import trio
 
 from attribution.openings import Case
 from protocol.batch import Body
@@ -61,6 +64,7 @@ ANSWER_SECONDS = 10  # until a refused answer is tried again: there is little ti
 CLAIM_SECONDS = 10  # until a refused claim is tried again
 PATIENCE = 4  # a body may be on its way for the first window / PATIENCE
 MARGIN = 10  # seconds that a demand needs to be included, before the last moment for one
+SLICES, SLICE_SECONDS = 32, 30  # parts of a window for one fetch; at least so many seconds
 GRACE = 120  # seconds that who asked has before everybody claims a bond
 
 DEMANDED = b"demanded/"  # what this node asked for: one leaf a subject
@@ -163,6 +167,14 @@ def _attempted(ports: Ports, stem: str) -> bool:
 # ---------------------------------------------------------------- who misses something
 
 
+def slice_of(window: int) -> trio.CancelScope:
+    """How long one body is waited for at a time.
+
+    One that is given slowly keeps nobody from others, nor from objecting while there is time.
+    """
+    return trio.move_on_after(max(SLICE_SECONDS, window // SLICES))
+
+
 async def demand_withheld(ports: Ports, batch: BatchRecord) -> None:
     """Demand a leaf of a batch that cannot be judged; nothing while its body is here and whole.
 
@@ -173,9 +185,10 @@ async def demand_withheld(ports: Ports, batch: BatchRecord) -> None:
     draw = _draw(ports, subject)
     if not subject.may_ask(ports, batch.deadline, rules.window, rules.response, draw):
         return
-    try:
+    wire: bytes | None = None
+    with suppress(Temporary, Malformed), slice_of(rules.window):
         wire = await fetch_body(ports, batch)
-    except (Temporary, Malformed):
+    if wire is None:
         await subject.ask(ports, leaf_of_body(batch.header, draw), rules.demand_bond)
         return
     found = await ports.compute(doubtful, batch.batch, batch.header, wire, rules, draw)
@@ -193,13 +206,12 @@ async def demand_withheld_shard(ports: Ports, row: ShardRecord) -> None:
     if not subject.may_ask(ports, row.deadline, rules.datanet_window, rules.response, draw):
         return
     for kind, body in ((TEXT, row.shard.text), (DOCUMENT, row.shard.table)):
-        try:
-            if body.size > TEXT_BYTES_MAX:
-                raise Temporary("a body that nobody takes")
-            await ports.bodies.fetch(body)
-        except Temporary:
-            await subject.ask(ports, (kind, draw.randrange(max(1, body.count))), rules.demand_bond)
-            return
+        with suppress(Temporary), slice_of(rules.datanet_window):
+            if body.size <= TEXT_BYTES_MAX:
+                await ports.bodies.fetch(body)
+                continue
+        await subject.ask(ports, (kind, draw.randrange(max(1, body.count))), rules.demand_bond)
+        return
 
 
 async def demand_withheld_features(ports: Ports, row: FeatureSetRecord) -> None:
@@ -211,12 +223,10 @@ async def demand_withheld_features(ports: Ports, row: FeatureSetRecord) -> None:
         return
     count = {FEATURE: row.example_count, BODY: row.basis.count}
     for kind, body in ((FEATURE, row.features), (BODY, row.basis)):
-        try:
+        with suppress(Temporary), slice_of(rules.datanet_window):
             if body.size and is_counted(ports.chain.ledger, row):
                 await ports.bodies.fetch_file(body)
                 continue
-        except Temporary:
-            pass
         await subject.ask(ports, (kind, draw.randrange(max(1, count[kind]))), rules.demand_bond)
         return
 

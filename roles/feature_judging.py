@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-import trio
-
 from attribution.corpus import Corpus
 from attribution.fraud_features import find_features_fraud
 from attribution.influence.duplicates import duplicates_of
@@ -15,7 +13,7 @@ from protocol.messages import FeatureVerdict, Finding
 from protocol.refute_features import FeatureRefutation
 from roles.audits import audit_rows
 from roles.corpora import Corpora
-from roles.demands import demand_withheld_features
+from roles.demands import demand_withheld_features, slice_of
 from roles.disclosures import FEATURES
 from roles.feature_sets import BASIS_BYTES_MAX, FeatureSets, is_counted
 from roles.intents import pursue
@@ -26,8 +24,6 @@ JUDGED, SAID = b"judged-features/", b"feature-verdict/"
 # How far a set was found to be right: in all that is exact; in a sample of the rest, in all of it;
 # and where the rest cannot be told.
 EXACT, SAMPLED, WHOLE, BLIND = b"exact", b"valid", b"whole", b"blind"
-# A body that is given slowly keeps nobody from the other sets: it is taken in slices.
-SLICES, SLICE_SECONDS = 64, 10  # of a window, at least so many seconds
 REFUTE_SECONDS = 10  # until a refused refutation is tried again
 
 
@@ -85,7 +81,7 @@ class FeatureJudge:
         ledger = ports.chain.ledger
         window = ledger.parameters[record.version].datanet_window
         try:
-            with trio.move_on_after(max(SLICE_SECONDS, window // SLICES)):
+            with slice_of(window):
                 return await self._fetched(ports, record)
             raise Temporary(f"feature set {record.id} is given slowly")
         except (Temporary, Malformed):

@@ -15,6 +15,7 @@ from protocol.refute import Refutation, Transition
 from roles.answers import receipt_domain
 from roles.batches import BatchBodies, fetch_body
 from roles.corpora import Corpora
+from roles.demands import slice_of
 from roles.feature_sets import FeatureSets
 from roles.ports import Ports
 
@@ -41,8 +42,12 @@ class Judge:
 
     async def read(self, ports: Ports, batch: BatchRecord) -> Read:
         """`Unreadable` if the body cannot be had or does not give the posted roots."""
+        wire: bytes | None = None
         try:
-            wire = await fetch_body(ports, batch)
+            with slice_of(ports.chain.ledger.parameters[batch.version].window):
+                wire = await fetch_body(ports, batch)
+            if wire is None:
+                raise Temporary("its body is given slowly")
             return await ports.compute(read_body, batch, wire)
         except (Temporary, Malformed) as error:
             raise Unreadable(str(error)) from error

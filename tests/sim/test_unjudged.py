@@ -4,11 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+import trio
+
 from attribution.corpus import Corpus
 from protocol.calls import PublishFeatures
 from protocol.errors import Malformed
 from protocol.ledger import AdapterRecord, Status
-from protocol.merkle import Commitment
+from protocol.merkle import BODY, Commitment
 from protocol.refute_features import FeatureKind
 from protocol.signature import address_of
 from roles.corpora import Corpora
@@ -85,3 +88,27 @@ def test_nobody_takes_a_feature_set_of_more_rows_than_documents() -> None:
     assert {(who, kind) for who, _, kind in world.chain.slashes} == {
         (address_of(examples.PUBLISHER), FeatureKind.WITHHELD)
     }
+
+
+class Stalled(Node):
+    """Its peers begin to give each body of a batch, and never end."""
+
+    async def fetch(self, commitment: Commitment) -> bytes:
+        if commitment.kind == BODY and commitment.root not in self.held:
+            await trio.sleep_forever()
+        return await super().fetch(commitment)
+
+
+def test_a_body_that_never_ends_keeps_nobody_from_objecting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("roles.demands.SLICE_SECONDS", 1)
+    world = world_of(3, Faults())
+    world.node(HONEST, lambda: [Prover()])
+    validator = world.nodes[0]
+    world.nodes[0] = Stalled(world, validator._secret, validator._roles)
+    tale.hold_corpus(world)
+    run(world, 500)
+    assert world.chain.truth.objections
+    batches = world.chain.truth.batches.values()
+    assert not [batch for batch in batches if batch.status is Status.FINAL]
