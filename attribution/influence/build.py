@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,8 +15,9 @@ from attribution.influence.featurizer import BATCH, Featurizer, batch_of
 from attribution.influence.gradients import Example, Gradients
 from attribution.influence.model import context_of, open_adapter, open_base
 from attribution.influence.precision import dtype_of
+from attribution.influence.projection import Spread, anchors_most, anchors_of
 from attribution.influence.tokens import example_windows
-from attribution.influence.whitening import fit
+from attribution.influence.whitening import Passes, Turn, fit, whitened
 from protocol.errors import Refused, Temporary
 from protocol.features import DIMENSION
 
@@ -76,10 +78,13 @@ def build_features(
     context = context_of(model, context)
     examples = [example_windows(tokenizer, text, context, windows) for text in documents]
     source = _Source(gradients, batch_of(dtype), progress, should_stop)
-    spread = range(0, len(examples), -(-len(examples) // SAMPLE_MAX))
-    turns = fit(gradients.factors, source.passes([examples[at] for at in spread]))
-    basis = Basis(hashlib.sha256(data).digest(), context, windows, tuple(turns))
-    featurizer = Featurizer(gradients, tokenizer, basis, seed, source.batch)
+    sample = examples[:: -(-len(examples) // SAMPLE_MAX)]
+    passes = source.passes(sample)
+    turns = fit(gradients.factors, passes)
+    few = len(examples) <= anchors_most(gradients.size)  # then the sample is all of them
+    anchors = _anchors(gradients, turns, passes if few else tuple, seed)
+    basis = Basis(hashlib.sha256(data).digest(), seed, context, windows, tuple(turns), anchors)
+    featurizer = Featurizer(gradients, tokenizer, basis, source.batch)
     phi = np.zeros((len(examples), DIMENSION), np.int8)
     for at in range(0, len(examples), source.chunk):
         source.check("features", at, len(examples))
@@ -87,6 +92,14 @@ def build_features(
         phi[at : at + len(made)] = np.frombuffer(b"".join(made), np.int8).reshape(-1, DIMENSION)
     source.check("features", len(examples), len(examples))
     return Built(basis.encode(), phi)
+
+
+def _anchors(gradients: Gradients, turns: Sequence[Turn], passes: Passes, seed: bytes) -> Tensor:
+    """E of the examples that `passes` runs over."""
+    spread = Spread(seed, gradients.size, gradients.dtype, gradients.device)
+    here = [turn.to(gradients.dtype, gradients.device) for turn in turns]
+    rows = [spread.apply(whitened(here, batch)).to("cpu", torch.float64) for batch in passes()]
+    return anchors_of(torch.cat(rows) if rows else torch.zeros(0, spread.width))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from attribution.influence.basis import Basis
 from attribution.influence.gradients import Example, Gradients
 from attribution.influence.model import open_adapter, open_base
 from attribution.influence.precision import dtype_of
-from attribution.influence.projection import Sketch
+from attribution.influence.projection import Sketch, Spread
 from attribution.influence.rounding import to_int8
 from attribution.influence.tokens import example_windows, query_windows
+from attribution.influence.whitening import whitened
 
 BATCH = 16  # windows run at once on the fast path
 
@@ -29,14 +30,13 @@ def batch_of(dtype: str) -> int:
 class Featurizer:
     """Features under one adapter.  In float64, the default, no bit depends on the machine."""
 
-    def __init__(
-        self, gradients: Gradients, tokenizer: Any, basis: Basis, seed: bytes, batch: int = 1
-    ) -> None:
+    def __init__(self, gradients: Gradients, tokenizer: Any, basis: Basis, batch: int = 1) -> None:
         self._gradients, self._tokenizer, self._batch = gradients, tokenizer, batch
         self._context, self._windows = basis.context, basis.windows
         dtype, device = gradients.dtype, gradients.device
         self._turns = [turn.to(dtype, device) for turn in basis.turns]
-        self._sketch = Sketch(seed, gradients.size, dtype, device)
+        spread = Spread(basis.seed, gradients.size, dtype, device)
+        self._sketch = Sketch(spread, basis.anchors, basis.seed, torch.empty(0).to(device, dtype))
 
     @classmethod
     def open(
@@ -50,7 +50,8 @@ class Featurizer:
         device: str = "cpu",
         batch: int | None = None,
     ) -> Self:
-        """`Malformed` for a basis that is not one of this adapter, `Refused` for base or adapter.
+        """`Malformed` for a basis that is not one of this adapter and seed, `Refused` for base or
+        adapter.
 
         dtype "float32" is fast and off by one in a few coordinates of ten thousand; device as torch
         names it; batch: windows run at once, 1 in float64 unless said otherwise.
@@ -60,8 +61,8 @@ class Featurizer:
         kind = dtype_of(dtype)
         model, tokenizer = open_base(base_dir, kind, device)
         gradients = Gradients(model, loras, kind)
-        read.check(hashlib.sha256(data).digest(), gradients.factors)
-        return cls(gradients, tokenizer, read, seed, batch or batch_of(dtype))
+        read.check(hashlib.sha256(data).digest(), seed, gradients.factors)
+        return cls(gradients, tokenizer, read, batch or batch_of(dtype))
 
     def example(self, text: bytes) -> bytes:
         """2048 int8 of a document; zero for one without an answer."""
@@ -90,7 +91,4 @@ class Featurizer:
 
     def project(self, gradients: Sequence[Tensor]) -> Tensor:
         """Per matrix [n, rank, width] -> [n, 2048]."""
-        whitened = [
-            turn.apply(part).flatten(1) for turn, part in zip(self._turns, gradients, strict=True)
-        ]
-        return self._sketch.apply(torch.cat(whitened, 1))
+        return self._sketch.apply(whitened(self._turns, gradients))

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from attribution.influence.gradients import Factor
 
-DAMPING = 0.1
+DAMPING = 0.03
 KEPT_MAX = 1024  # directions of one matrix
 BASIS_BYTES_AIM = 320 << 20  # a basis keeps fewer directions where it would be larger
 KEPT_MIN = 8
@@ -60,6 +60,12 @@ class Turn:
             for part in (self.rows, self.kept, self.top, self.rest)
         )
         return Turn(rows, kept, top, rest)
+
+
+def whitened(turns: Sequence[Turn], gradients: Sequence[Tensor]) -> Tensor:
+    """Per matrix [n, rank, width] -> [n, coordinates of all]."""
+    parts = [turn.apply(g).flatten(1) for turn, g in zip(turns, gradients, strict=True)]
+    return torch.cat(parts, 1)
 
 
 def kept_of(factors: Sequence[Factor]) -> list[int]:

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from attribution.influence.audit import Verdict, compare
 from attribution.influence.basis import HEAD_BYTES, Basis
 from attribution.influence.gradients import Factor
-from attribution.influence.projection import Sketch, block_of, block_size, hadamard
+from attribution.influence.projection import (
+    ANCHORS_MAX,
+    Sketch,
+    Spread,
+    anchors_of,
+    block_of,
+    hadamard,
+    rest_of,
+    spread_width,
+)
 from attribution.influence.rounding import to_int8
 from attribution.influence.tokens import Window, cut, parts_of
 from attribution.influence.whitening import Turn, fit
@@ -35,18 +44,48 @@ def gradients(count: int, seed: int = 0) -> list[torch.Tensor]:
 
 def basis(kept: tuple[int, ...] = (7, 4, 0)) -> Basis:
     parts = gradients(40)
-    return Basis(b"\7" * 32, 64, 4, tuple(fit(FACTORS, lambda: [parts], kept=kept)))
+    return whole(tuple(fit(FACTORS, lambda: [parts], kept=kept)))
+
+
+def whole(turns: tuple[Turn, ...], anchors: int = 0) -> Basis:
+    """A basis of the adapter 7 7 7 ..., under SEED."""
+    width = spread_width(sum(len(turn.top) * turn.kept.shape[1] for turn in turns))
+    rows = torch.arange(anchors * width, dtype=torch.float64).sin().reshape(anchors, width)
+    return Basis(b"\7" * 32, SEED, 64, 4, turns, anchors_of(rows))
+
+
+def wide_basis(anchors: int) -> Basis:
+    """Of one matrix of 3,000 coordinates, of which none is kept, and so many anchors."""
+    turn = Turn(torch.eye(2), torch.zeros(0, 1500), torch.zeros(2, 0), torch.ones(2))
+    return whole((turn,), anchors)
 
 
 def test_a_basis_has_one_form() -> None:
     wire = basis().encode()
 
     assert Basis.decode(wire).encode() == wire
-    Basis.decode(wire).check(b"\7" * 32, FACTORS)
+    Basis.decode(wire).check(b"\7" * 32, SEED, FACTORS)
     with pytest.raises(Malformed):
-        Basis.decode(wire).check(b"\6" * 32, FACTORS)
+        Basis.decode(wire).check(b"\6" * 32, SEED, FACTORS)
     with pytest.raises(Malformed):
-        Basis.decode(wire).check(b"\7" * 32, FACTORS[:2])
+        Basis.decode(wire).check(b"\7" * 32, b"\7" * 32, FACTORS)
+    with pytest.raises(Malformed):
+        Basis.decode(wire).check(b"\7" * 32, SEED, FACTORS[:2])
+
+
+def test_anchors_have_bounds() -> None:
+    made = wide_basis(5)
+    wire = made.encode()
+
+    assert torch.equal(Basis.decode(wire).anchors, made.anchors)
+    assert Basis.decode(wire).encode() == wire
+    for bad in (wire[:-4], wire + bytes(4), wire[:-4] + struct.pack("<f", 1.5)):
+        with pytest.raises(Malformed):
+            Basis.decode(bad)
+    with pytest.raises(Malformed):
+        wide_basis(ANCHORS_MAX + 1)
+    with pytest.raises(Malformed, match="anchors"):
+        whole(basis().turns, 1)  # so small that nothing is lost without
 
 
 @settings(max_examples=100, deadline=None)
@@ -64,7 +103,7 @@ def test_a_hostile_basis_is_malformed(data: st.DataObject) -> None:
         value = data.draw(st.sampled_from([float("nan"), float("inf"), -3.0, 1e30, -0.0]))
         bad = wire[:at] + struct.pack("<f", value) + wire[at + 4 :]
     else:
-        at = 40 + 4 * data.draw(st.integers(0, 2 + 3 * len(FACTORS)))
+        at = 72 + 4 * data.draw(st.integers(0, 3 + 3 * len(FACTORS)))
         bad = wire[:at] + b"\xff\xff\xff\xff" + wire[at + 4 :]
 
     with pytest.raises(Malformed):
@@ -73,7 +112,7 @@ def test_a_hostile_basis_is_malformed(data: st.DataObject) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_basis_or_malformed(data: bytes) -> None:
-    for wire in (data, b"OLBASIS1" + data):
+    for wire in (data, b"OLBASIS2" + data):
         with suppress(Malformed):
             assert Basis.decode(wire).encode() == wire
 
@@ -92,7 +131,7 @@ def test_whitening_is_the_formula_in_its_docstring() -> None:
             a, beyond = (seen**2).mean(0), g.shape[2] - count
             b = (rest**2).sum(2).mean(0) / max(beyond, 1)
             mean = (a.sum() + beyond * b.sum()) / g[0].numel()
-            top, low = (a + 0.1 * mean).rsqrt(), (b + 0.1 * mean).rsqrt()
+            top, low = (a + 0.03 * mean).rsqrt(), (b + 0.03 * mean).rsqrt()
             largest = max(largest, float(top.max()), float(low.max() if beyond else 0))
             weights.append((u, v, top, low, seen, rest))
         for (u, v, top, low, seen, rest), turn, g in zip(weights, turns, parts, strict=True):
@@ -119,29 +158,38 @@ def test_a_wide_matrix_finds_its_directions_without_a_covariance() -> None:
 
 def test_no_gradient_at_all_gives_zero_weights() -> None:
     parts = [torch.zeros_like(part) for part in gradients(4)]
-    made = Basis(bytes(32), 64, 4, tuple(fit(FACTORS, lambda: [parts])))
+    made = whole(tuple(fit(FACTORS, lambda: [parts])))
 
     assert Basis.decode(made.encode()).encode() == made.encode()
     negative = [Turn(-t.rows, -t.kept, -t.top * 0, -t.rest * 0) for t in made.turns]
-    assert Basis.decode(Basis(bytes(32), 64, 4, tuple(negative)).encode())
+    assert Basis.decode(whole(tuple(negative)).encode())
     assert not any(turn.top.any() or turn.rest.any() for turn in made.turns)
 
 
-@pytest.mark.parametrize("size", [1, 5, 2048, 2049, 16_384, 16_385, 40_000])
-def test_the_sketch_is_its_definition(size: int) -> None:
-    """y[i] = sum over blocks of sum_b (-1)^popcount(rows[i] & b) d[b] z[b], in plain Python."""
+@pytest.mark.parametrize("size", [1, 5, 2048, 2049, 32_768, 32_769, 70_000])
+def test_the_spread_is_its_definition(size: int) -> None:
+    """y[i] = sum of e[i] (-1)^popcount(i & j) d[j] z[j] / sqrt(N), in plain Python."""
     vector = np.random.default_rng(size).normal(size=size)
-    made = Sketch(SEED, size, torch.float64).apply(torch.from_numpy(vector[None]))[0].numpy()
+    spread = Spread(SEED, size, torch.float64)
+    made = spread.apply(torch.from_numpy(vector[None]))[0].numpy()
+    width = spread.width
 
-    for i in (0, 1, 777, 2047):
+    assert made.shape == (width,)
+    for i in (0, 1, 777, width - 1):
         total = 0.0
-        for number, begin in enumerate(range(0, size, 16_384)):
-            part = vector[begin : begin + 16_384]
-            signs, rows = block_of(SEED, number, block_size(size - begin))
-            places = np.bitwise_and(np.arange(len(part)), rows[i])
+        for number, begin in enumerate(range(0, size, width)):
+            part = vector[begin : begin + width]
+            before, after = block_of(SEED, number, width)
+            places = np.bitwise_and(np.arange(len(part)), i)
             parity = np.array([int(place).bit_count() & 1 for place in places])
-            total += float(((1 - 2 * parity) * signs[: len(part)] * part).sum())
-        assert made[i] == pytest.approx(total, rel=1e-9, abs=1e-9)
+            total += float(after[i] * ((1 - 2 * parity) * before[: len(part)] * part).sum())
+        assert made[i] == pytest.approx(total / width**0.5, rel=1e-9, abs=1e-9)
+
+
+def sketch_of(size: int, examples: torch.Tensor | None = None) -> Sketch:
+    spread = Spread(SEED, size, torch.float64)
+    rows = torch.zeros(0, spread.width) if examples is None else spread.apply(examples)
+    return Sketch(spread, anchors_of(rows), SEED, torch.zeros(0, dtype=torch.float64))
 
 
 def test_the_sketch_keeps_inner_products() -> None:
@@ -149,27 +197,69 @@ def test_the_sketch_keeps_inner_products() -> None:
     x = torch.randn(30, 50_000, generator=generator, dtype=torch.float64)
     y = x.clone()
     y[:, 25_000:] = torch.randn(30, 25_000, generator=generator, dtype=torch.float64)
-    sketch = Sketch(SEED, 50_000, torch.float64)
+    sketch = sketch_of(50_000)
 
     true = torch.nn.functional.cosine_similarity(x, y)
     kept = torch.nn.functional.cosine_similarity(sketch.apply(x), sketch.apply(y))
 
     assert (true - kept).abs().max() < 4 / DIMENSION**0.5
-    small = Sketch(SEED, 100, torch.float64).apply(x[:, :100])
-    assert torch.allclose(small @ small.T, DIMENSION * x[:, :100] @ x[:, :100].T)
+    for small in (100, 2048):
+        kept = sketch_of(small).apply(x[:, :small])
+        assert torch.allclose(kept @ kept.T, x[:, :small] @ x[:, :small].T)
 
 
-def test_the_stream_of_a_block_is_fixed() -> None:
+def test_anchored_examples_lose_nothing_of_their_products() -> None:
+    """With each other and with any query, whose length is kept too; also with doubles and zeros."""
+    generator = torch.Generator().manual_seed(2)
+    examples = torch.randn(60, 30_000, generator=generator, dtype=torch.float64)
+    examples += 3 * torch.randn(1, 30_000, generator=generator, dtype=torch.float64)
+    examples[7] = examples[6]
+    examples[8] = 0
+    queries = 0.3 * examples[:20] + torch.randn(20, 30_000, generator=generator).double()
+    sketch = sketch_of(30_000, examples)
+    plain = sketch_of(30_000)
+
+    def worst(of: Sketch) -> float:
+        made, asked = of.apply(examples), of.apply(queries)
+        found = torch.cat([asked @ made.T, made @ made.T]) - torch.cat(
+            [queries @ examples.T, examples @ examples.T]
+        )
+        return float(found.abs().max()) / float(queries.norm(dim=1).max() * examples[0].norm())
+
+    assert worst(sketch) < 1e-3
+    assert worst(plain) > 1e-2
+    lengths = sketch.apply(queries).norm(dim=1) / queries.norm(dim=1)
+    assert (lengths - 1).abs().max() < 0.1
+
+
+def test_anchors_are_one_value() -> None:
+    """Whatever the lengths of the examples; at right angles; no choice of signs or of an order."""
+    generator = torch.Generator().manual_seed(3)
+    rows = torch.randn(40, 4096, generator=generator, dtype=torch.float64)
+    anchors = anchors_of(rows)
+
+    assert torch.allclose(anchors @ anchors.T, torch.eye(40), atol=3e-3)
+    assert torch.equal(anchors_of(rows * 8), anchors)
+    assert torch.allclose(anchors_of(rows.flip(0)).flip(0), anchors, atol=1e-6)
+    assert not anchors_of(torch.zeros(3, 4096)).any()
+
+
+def test_the_streams_are_fixed() -> None:
     """Signs and rows for another implementation to compare with."""
-    signs, rows = block_of(SEED, 3, 4096)
+    before, after = block_of(SEED, 3, 4096)
+    signs, rows = rest_of(SEED, 4096, 2000)
 
-    assert signs[:16].tolist() == SIGNS
+    assert before[:16].tolist() == BEFORE
+    assert after[:16].tolist() == AFTER
+    assert signs[:16].tolist() == LAST_SIGNS
     assert rows[:6].tolist() == ROWS
-    assert len(set(rows.tolist())) == DIMENSION
+    assert len(set(rows.tolist())) == 2000
 
 
-SIGNS = [-1, -1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, 1]
-ROWS = [757, 50, 282, 1706, 3720, 3958]
+BEFORE = [1, -1, 1, -1, 1, -1, 1, -1, 1, -1, -1, 1, -1, -1, -1, -1]
+AFTER = [1, 1, 1, 1, 1, 1, -1, 1, -1, 1, -1, 1, 1, -1, 1, 1]
+LAST_SIGNS = [1, 1, 1, -1, 1, -1, 1, -1, -1, -1, 1, 1, -1, 1, -1, -1]
+ROWS = [3284, 1473, 765, 2089, 3664, 2668]
 
 
 @pytest.mark.parametrize("order", [1, 2, 8, 2048])

@@ -98,7 +98,7 @@ async def test_a_cancelled_build_ends_and_the_next_call_works(
 async def test_few_are_kept_open(world: World) -> None:
     opened = world.open()
     for number in range(influence.OPEN_MAX + 2):
-        await opened.examples(world.lens(seed=bytes([number]) * 32), TEXTS[:1])
+        await opened.examples(world.lens(adapter=bytes([number]) * 32), TEXTS[:1])
 
     assert len(opened._open) == influence.OPEN_MAX
 

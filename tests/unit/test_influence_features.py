@@ -15,6 +15,10 @@ from attribution.influence.audit import Verdict, compare
 from attribution.influence.basis import Basis
 from attribution.influence.build import Built, Stopped, build_features
 from attribution.influence.featurizer import Featurizer
+from attribution.influence.gradients import Gradients
+from attribution.influence.model import open_adapter, open_base
+from attribution.influence.tokens import query_windows
+from attribution.influence.whitening import whitened
 from modelfactory import weights
 from protocol.errors import Malformed, Refused
 from protocol.features import DIMENSION, well_formed
@@ -93,9 +97,9 @@ def test_the_fast_path_is_valid_or_nearly(files: tuple[Path, Path], built: Built
 def test_other_seeds_documents_and_prompts_are_told_apart(
     files: tuple[Path, Path], built: Built
 ) -> None:
-    other = Featurizer.open(*files, built.basis, bytes(32))
+    other = build_features(*files, DOCUMENTS[:4], bytes(32))
 
-    assert compare(other.example(DOCUMENTS[0]), built.phi[0].tobytes()).verdict is Verdict.INVALID
+    assert compare(other.phi[0].tobytes(), built.phi[0].tobytes()).verdict is Verdict.INVALID
     for one in range(4):
         pair = (built.phi[one].tobytes(), built.phi[one + 1].tobytes())
         assert compare(*pair).verdict is Verdict.INVALID
@@ -112,6 +116,8 @@ def test_what_does_not_fit_is_told(files: tuple[Path, Path], built: Built, tmp_p
         Featurizer.open(base, adapter, built.basis[:-4], SEED)
     with pytest.raises(Malformed):
         Featurizer.open(base, adapter, built.basis, b"short")
+    with pytest.raises(Malformed, match="another seed"):
+        Featurizer.open(base, adapter, built.basis, bytes(32))
     with pytest.raises(Malformed):
         Featurizer.open(base, adapter, built.basis, SEED, dtype="bfloat16")
     with pytest.raises(Refused, match="maps"):
@@ -163,6 +169,33 @@ def test_a_basis_that_keeps_little_still_works(
     assert (
         Featurizer.open(*files, built.basis, SEED).example(DOCUMENTS[3]) == built.phi[3].tobytes()
     )
+
+
+def test_scores_of_few_examples_are_those_of_the_whitened_gradients(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """With more coordinates than a feature has, the anchors of the basis keep the products."""
+    base = files[0]
+    adapter = make_adapter(base, tmp_path / "big.safetensors", r=32, target_modules=TARGETS)
+    built = build_features(base, adapter, DOCUMENTS, SEED)
+    featurizer = Featurizer.open(base, adapter, built.basis, SEED)
+    pairs = [(b"Rule", b" 3: 3 times"), (b"The", b" quick brown dog.")]
+    psi = np.array([np.frombuffer(featurizer.query(*pair), np.int8) for pair in pairs]).astype(int)
+
+    basis = Basis.decode(built.basis)
+    assert basis.anchors.shape == (len(DOCUMENTS), 4096)
+    assert featurizer.examples(DOCUMENTS) == [row.tobytes() for row in built.phi]
+    loras = open_adapter(adapter)[1]
+    model, tokenizer = open_base(base, torch.float64, "cpu")
+    gradients = Gradients(model, loras, torch.float64)
+    asked = [query_windows(tokenizer, *pair, basis.context) for pair in pairs]
+    turns = [turn.to(torch.float64, "cpu") for turn in basis.turns]
+    true = [
+        torch.nn.functional.normalize(whitened(turns, gradients.of(runs)), dim=1)
+        for runs in (asked, featurizer.windows(DOCUMENTS))
+    ]
+    made = psi @ built.phi.astype(int).T / (DIMENSION * (127 / 4) ** 2)
+    assert np.abs(made - (true[0] @ true[1].T).numpy()).max() < 2e-3
 
 
 def packed(
