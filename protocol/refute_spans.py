@@ -17,6 +17,7 @@ from protocol.openings import (
     ClaimOpening,
     DocumentOpening,
 )
+from protocol.parameters import HOLDERS_MAX
 from protocol.refutation import Refutation, open_claim
 from protocol.text import SEPARATOR, is_word_start
 from protocol.windows import TextOpening, Window
@@ -39,7 +40,7 @@ class Mismatch(Refutation):
 
     def proves(self, header: Header, context: Context) -> bool:
         claim, answer = open_claim(header, self.claim, self.answer)
-        if self.slot >= claim.holders:
+        if self.slot >= min(claim.holders, HOLDERS_MAX):
             return False
         who = claim.who[self.slot]
         before, span = _output(answer).read_after(claim.start, claim.end, self.output)
@@ -181,7 +182,7 @@ class Contributor(Refutation):
 
     def proves(self, header: Header, context: Context) -> bool:
         claim, answer = open_claim(header, self.claim, self.answer)
-        if self.slot >= claim.holders:
+        if self.slot >= min(claim.holders, HOLDERS_MAX):
             return False
         who = claim.who[self.slot]
         shard = shard_at(context.corpus(answer.receipt.adapter), who.shard)
@@ -207,7 +208,7 @@ class TakenDown(Refutation):
 
     def proves(self, header: Header, context: Context) -> bool:
         claim, answer = open_claim(header, self.claim, self.answer)
-        if self.slot >= claim.holders:
+        if self.slot >= min(claim.holders, HOLDERS_MAX):
             return False
         who = claim.who[self.slot]
         return context.is_down(answer.receipt.adapter, who.shard, who.document)

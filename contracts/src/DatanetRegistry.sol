@@ -121,6 +121,8 @@ contract DatanetRegistry is EIP712, Demands {
         if (net.curator != msg.sender) revert NotCurator(net.curator);
         // Each document has a byte and its separator.
         if (documentCount == 0 || textSize < 2 * uint256(documentCount) || textSize > TEXT_MAX) revert BadShard();
+        // Else a table that no node takes would keep everybody from judging what is attributed to the shard.
+        if (uint256(documentCount) * Merkle.DOCUMENT_LEAF > TEXT_MAX) revert BadShard();
         uint32 pending = net.shardCount - net.finalCount;
         if (pending >= PENDING_MAX) revert TooManyPending(pending);
         Parameters.Values memory p = PARAMETERS.inForce();

@@ -214,7 +214,9 @@ contract DatanetTest is Court {
         registry.publish(1, 0, 0, 3, 2);
         vm.expectRevert(DatanetRegistry.BadShard.selector);
         registry.publish(1, 0, 0, (1 << 30) + 1, 1);
-        registry.publish(1, 0, 0, 1 << 30, 1);
+        vm.expectRevert(DatanetRegistry.BadShard.selector);
+        registry.publish(1, 0, 0, 1 << 30, 6_839_120);
+        registry.publish(1, 0, 0, 1 << 30, 6_839_119);
         for (uint256 i = 1; i < 16; ++i) registry.publish(1, 0, 0, 2, 1);
         vm.expectPartialRevert(DatanetRegistry.TooManyPending.selector);
         registry.publish(1, 0, 0, 2, 1);
