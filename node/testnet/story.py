@@ -25,6 +25,7 @@ from protocol.text import canonical
 
 DATANET, LICENCE = "python-docs", "PSF-2.0"
 PAUSE_SECONDS = 0.5
+HOST_SECONDS = 120.0  # in which a host must have followed the chain to where we are
 
 
 async def play(stage: Stage, *, adapter_steps: int) -> dict[str, Any]:
@@ -168,6 +169,7 @@ def _contribution(
 async def fine_tune(stage: Stage, datanet: int, steps: int) -> None:
     ledger = stage.desk.ledger
     await stage.desk.until(lambda: stage.desk.ledger.final_shards(datanet), "a final shard")
+    await _seen(stage, stage.desk.ledger.number)
     url = stage.folder.url(node_of(stage, "host").name) + "/v1/fine_tuning/jobs"
     if ledger.adapter_named(MODEL) is None:
         job = {"name": MODEL, "datanet": datanet, "shards": 1, "steps": steps}
@@ -188,6 +190,14 @@ async def fine_tune(stage: Stage, datanet: int, steps: int) -> None:
     adapter = stage.desk.ledger.adapter_named(MODEL)
     assert adapter is not None
     stage.show.say(f"adapter {MODEL}: sha256 {adapter.adapter.hex()}, registered and served")
+
+
+async def _seen(stage: Stage, block: int) -> None:
+    """Wait until the host has followed the chain as far: it may have begun just now."""
+    url = stage.folder.url(node_of(stage, "host").name) + "/status"
+    with trio.fail_after(HOST_SECONDS):
+        while (await stage.client.get(url))["chain"]["block"] < block:  # noqa: ASYNC110
+            await trio.sleep(PAUSE_SECONDS)
 
 
 async def publish_features(stage: Stage) -> dict[str, Any]:
