@@ -74,7 +74,8 @@ def well_formed(feature: bytes) -> bool:
 
 
 def credited(score: int, norm2_phi: int, norm2_psi: int, parameters: Parameters) -> bool:
-    """Whether a score stands out of the sketch's noise: influence_sigma / 100 deviations of it."""
+    """Whether a score stands out: a cosine over influence_sigma / 100 times 1 / sqrt(DIMENSION),
+    the deviation of chance between 2048 coordinates."""
     threshold = parameters.influence_sigma**2 * norm2_phi * norm2_psi
     return score > 0 and DIMENSION * score**2 * 10**4 > threshold
 

@@ -36,7 +36,7 @@ class Parameters:
     model_fee: int = OPEN
     datanet_fee: int = OPEN
     influences_max: int = 16
-    influence_sigma: int = 300  # hundredths of a deviation of the sketch
+    influence_sigma: int = 300  # hundredths of 1/sqrt(2048), a least cosine
     influence_bps: int = 10_000  # of what no span covers
     duplicate_bps: int = 9_000  # cosine
 

@@ -25,7 +25,7 @@ def split_of(fee: int, parameters: Parameters, host_bps: int, spans: int, influe
 
 
 def sigmas_of(score: int, norm2_phi: int, norm2_psi: int) -> int:
-    """How far a score stands out of the sketch's noise, in hundredths of a deviation, down."""
+    """How far a score stands out of chance, in hundredths of a deviation (1/sqrt(2048)), down."""
     if score <= 0 or not norm2_phi or not norm2_psi:
         return 0
     return isqrt(DIMENSION * score**2 * 10**4 // (norm2_phi * norm2_psi))

@@ -57,7 +57,7 @@ class ExampleWhy:
     document: int | None
     text: str | None  # its first lines
     score: int
-    sigmas: int  # hundredths of a deviation of the sketch
+    sigmas: int  # hundredths of 1/sqrt(2048), the deviation of chance
     exact: bool  # whether the example's own norm was at hand for `sigmas`
     amount: int  # wei
     unpaid: str = ""  # why it got nothing, of those that are not listed
